@@ -1,0 +1,25 @@
+# Plimsoll. `make run` needs Rust and make; `make test` installs what the tests need.
+
+CARGO ?= cargo
+
+.PHONY: run test lint setup bench clean help
+
+run: ## Build Plimsoll and show the demo: sample services, autoscaling, a live table
+	$(CARGO) run --release -- demo $(ARGS)
+
+test: setup lint ## Install what the tests need and run everything
+	$(CARGO) test
+
+lint: ## Formatting, clippy, rustdoc
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
+
+setup: ## Install the real programs the tests talk to (Debian packages)
+	./.ci/setup
+
+clean: ## Remove what was built
+	$(CARGO) clean
+
+help: ## List these commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'

@@ -1,0 +1,62 @@
+//! Plimsoll is the load line for Kubernetes workloads: it turns what services already expose (queue
+//! length, latency, decision rate, requests) into numbers the HorizontalPodAutoscaler can trust, and
+//! serves them as `custom.metrics.k8s.io` and `external.metrics.k8s.io`.
+//!
+//! # The pipeline is the folder list
+//!
+//! ```text
+//! discovery ──Inventory──▶ scrape ──Page──▶ exposition ──Points──▶ storage
+//!     │                                                              │
+//!     └────────Inventory──────────▶ provider ◀──Partial── aggregate ─┘
+//!                                      │
+//!                                 MetricValue ──▶ api ──▶ serving
+//! ```
+//!
+//! [`discovery`] publishes the current set of targets and objects on a watch channel. [`scrape`] runs one
+//! loop per target: it fetches a page ([`client`]), reads it ([`exposition`]) and commits it
+//! ([`storage`]). A request is answered by [`api`]: it borrows what is there and asks [`provider`], which
+//! evaluates windows ([`aggregate`]) and merges what the targets of an object contribute. [`serving`] is
+//! the HTTPS listener, [`admin`] the pages about Plimsoll itself, and [`server`] wires all of it.
+//! Beside the pipeline stand [`hpa`], the autoscaler's algorithm as a pure function, and [`demo`].
+//!
+//! # Invariants
+//!
+//! - **A wrong number is worse than no number.** NaN, Inf, stale, duplicate, empty and partial data are an
+//!   [`aggregate::Absence`] or a [`provider::Error`], never a zero. Every value carries the time of the
+//!   oldest sample it rests on, its span, and how many series, samples and targets stand behind it.
+//! - **Requests read memory.** [`api`] never waits: not for a target, not for a source of targets.
+//! - **One lock per target**, held for the time of a commit or a read. Parsing happens outside of it. No
+//!   target waits for another.
+//! - **A failed scrape is data.** It has a reason from a closed list ([`storage::FailureReason`]); the
+//!   samples stay until they are no longer fresh.
+//! - [`model`], [`exposition`], [`storage`], [`aggregate`], [`provider`] and [`hpa`] do no I/O, spawn
+//!   nothing and read no clock: `now` is an argument. Wall time enters in [`clock`] alone.
+//! - Tasks live in the `JoinSet`s of `server`, `scrape`, `discovery` and `serving`, whose owners await them.
+//!   One that ends unexpectedly ends the process.
+//! - Every collection has a bound from the configuration ([`config::Limits`]) or a constant with its reason.
+//! - Who may import whom is a table in `tests/tidy.rs`, checked by a test.
+//!
+//! # One scrape
+//!
+//! A target's loop wakes at its place in the interval, which a hash of the target fixes. The page comes in
+//! whole and within the limit, or the scrape has failed. `exposition::read` walks its lines; names that no
+//! definition wants ([`storage::Wanted`]) are skipped without being decoded. `TargetStore::commit` checks
+//! every new series against the bounds, and only then appends: a page counts whole or not at all. Series
+//! that the page no longer has end; what is odd (duplicates, old or future timestamps, resets) is noted in
+//! the target's state.
+//!
+//! # One request of the HPA
+//!
+//! `GET …/namespaces/agents/pods/%2A/queue_length?labelSelector=app%3Dagents`: `api` splits the path, decodes
+//! each segment, parses the selectors, and asks [`provider::View::custom`]. For each pod that the selector
+//! matches, every target of the pod is evaluated at `now` to partials by split labels; they merge, and the
+//! merged partial becomes a number. A pod without data is left out, since the HPA treats a missing pod
+//! conservatively. No pod with data is 404 with the reason of the first few. The number is written as a
+//! Quantity in milli precision, clamped to what the HPA can read.
+//!
+//! # Seams for what comes
+//!
+//! Kubernetes watches are one more source in [`discovery`]; Prometheus-compatible engines one more writer of
+//! [`storage`]; a guard stands between [`provider`] and [`api`]; authentication is a layer in [`serving`].
+
+// In reading order.
