@@ -60,3 +60,4 @@
 //! [`storage`]; a guard stands between [`provider`] and [`api`]; authentication is a layer in [`serving`].
 
 // In reading order.
+pub mod model;
