@@ -61,3 +61,4 @@
 
 // In reading order.
 pub mod model;
+pub mod config;

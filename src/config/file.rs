@@ -1,0 +1,479 @@
+//! The configuration file as it is written: one struct per mapping, one field per key.
+//!
+//! The comments become the descriptions of the JSON Schema, and the schema is what the reader checks a file against.
+//! `format` names a rule of `structure`; relations between keys are checked by `reader`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use schemars::generate::SchemaSettings;
+use schemars::transform::{Transform, transform_subschemas};
+use schemars::{JsonSchema, Schema};
+use serde::Deserialize;
+
+use super::metric::Matchers;
+use super::{duration, name};
+use crate::model::OwnerReference;
+
+/// The configuration of Plimsoll: what is scraped, and which metrics are served from it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Plimsoll configuration")]
+pub struct File {
+    /// Jobs: groups of targets that are scraped alike. At least one.
+    #[schemars(length(min = 1))]
+    pub scrape_configs: Vec<ScrapeConfig>,
+    /// Bounds that keep a broken or hostile target from hurting the rest.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The metrics served to Kubernetes. At least one.
+    #[schemars(length(min = 1))]
+    pub metrics: Vec<Metric>,
+}
+
+/// One job: how to scrape, and where its targets come from.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScrapeConfig {
+    /// Name of the job in logs, metrics and messages. Unique.
+    #[schemars(extend("format" = "job-name"))]
+    pub job_name: String,
+    /// Time between two scrapes of a target. Default: 15s.
+    #[serde(default = "fifteen_seconds")]
+    pub scrape_interval: Period,
+    /// Time after which a scrape fails; shorter than `scrape_interval`. Default: 10s, or two thirds of
+    /// `scrape_interval` if that is shorter.
+    pub scrape_timeout: Option<Period>,
+    /// Samples older than this are not used; at least `scrape_interval`. Default: 2.5 times `scrape_interval`, at
+    /// least 30s.
+    pub freshness: Option<Period>,
+    /// File with the bearer token sent to targets; read again when it changes. Relative to this file. Not together
+    /// with `basic_auth`. Default: none.
+    #[schemars(extend("format" = "path"))]
+    pub bearer_token_file: Option<String>,
+    /// User name and password sent to targets. Not together with `bearer_token_file`. Default: none.
+    pub basic_auth: Option<BasicAuth>,
+    /// How targets with an https URL are verified. Default: the built-in roots.
+    #[serde(default)]
+    pub tls_config: TlsConfig,
+    /// Targets written down here.
+    #[serde(default)]
+    pub targets: Vec<Target>,
+    /// Files with targets in Prometheus' `file_sd` format.
+    #[serde(default)]
+    pub file_sd_configs: Vec<FileSdConfig>,
+    /// Endpoints that answer with targets in Prometheus' `http_sd` format.
+    #[serde(default)]
+    pub http_sd_configs: Vec<HttpSdConfig>,
+}
+
+/// Credentials of HTTP basic authentication.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BasicAuth {
+    /// User name.
+    pub username: String,
+    /// File that holds the password; read again when it changes. Relative to this file.
+    #[schemars(extend("format" = "path"))]
+    pub password_file: String,
+}
+
+/// TLS towards targets.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsConfig {
+    /// PEM bundle of certificate authorities that replaces the built-in roots. Relative to this file. Default: none.
+    #[schemars(extend("format" = "path"))]
+    pub ca_file: Option<String>,
+    /// PEM client certificate; together with `key_file`. Relative to this file. Default: none.
+    #[schemars(extend("format" = "path"))]
+    pub cert_file: Option<String>,
+    /// PEM key of the client certificate; together with `cert_file`. Relative to this file. Default: none.
+    #[schemars(extend("format" = "path"))]
+    pub key_file: Option<String>,
+    /// Accept any certificate; for tests only. Default: false.
+    pub insecure_skip_verify: bool,
+}
+
+/// One endpoint to scrape and the Kubernetes objects its samples speak for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// Absolute http or https URL of the page with the series.
+    #[schemars(extend("format" = "http-url"))]
+    pub url: String,
+    /// Namespace of the objects.
+    #[schemars(extend("format" = "dns-label"))]
+    pub namespace: String,
+    /// Name of the pod. Default: none, the target speaks for no pod.
+    #[schemars(extend("format" = "dns-subdomain"))]
+    pub pod: Option<String>,
+    /// Owner of the pod as `Kind/name`, or several separated by commas: `ReplicaSet/web-5d4, Deployment/web`. Other
+    /// kinds than those of workloads with their API version: `example.com/v1/Widget/w`. Default: none.
+    #[serde(default)]
+    pub owner: Owners,
+    /// Names of the Services that select the pod. Default: none.
+    #[serde(default)]
+    #[schemars(extend("items" = text("dns-label")))]
+    pub services: Vec<String>,
+    /// Name of the node the pod runs on. Default: none.
+    #[schemars(extend("format" = "dns-subdomain"))]
+    pub node: Option<String>,
+    /// Labels of the pod, which selectors of requests are matched with. Default: none.
+    #[serde(default)]
+    #[schemars(extend("additionalProperties" = text("label-value"), "propertyNames" = text("label-key")))]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Target files.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileSdConfig {
+    /// JSON or YAML files, relative to this file; the last component may hold `*`. At least one.
+    #[schemars(length(min = 1), extend("items" = text("path-pattern")))]
+    pub files: Vec<String>,
+    /// Time between two looks at the files. Default: 5m.
+    #[serde(default = "five_minutes")]
+    pub refresh_interval: Period,
+}
+
+/// An endpoint that answers with targets.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSdConfig {
+    /// Absolute http or https URL.
+    #[schemars(extend("format" = "http-url"))]
+    pub url: String,
+    /// Time between two requests. Default: 60s.
+    #[serde(default = "one_minute")]
+    pub refresh_interval: Period,
+}
+
+/// Bounds per process and per target.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Targets of all jobs together; the ones beyond are not scraped. Default: 10000.
+    #[schemars(range(min = 1))]
+    pub targets: usize,
+    /// Wanted series of one target; a page with more is a failed scrape. Default: 10000.
+    #[schemars(range(min = 1))]
+    pub series_per_target: usize,
+    /// Bytes of a page after decompression; a larger one is a failed scrape. Default: 67108864 (64 MiB).
+    #[schemars(range(min = 1))]
+    pub body_size_bytes: usize,
+    /// Bytes of a label name or value; a longer one fails the scrape. Default: 4096.
+    #[schemars(range(min = 1))]
+    pub label_length: usize,
+    /// Labels of one series; more fail the scrape. Default: 64.
+    #[schemars(range(min = 1))]
+    pub labels_per_series: usize,
+}
+
+/// One metric: declared once, answered at every level it allows. Exactly one of `queue`, `gauge`, `rate`, `quantile`
+/// and `ratio` says what it is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = one_of(&SHAPES)))]
+pub struct Metric {
+    /// Name in requests of the autoscaler: lower-case letters, digits and `_`, at most 63. Unique.
+    #[schemars(extend("format" = "metric-name"))]
+    pub name: String,
+    /// What the number says, for people. Default: empty.
+    #[serde(default)]
+    pub description: String,
+    /// Unit of the number, for people: `messages`, `seconds`. Default: empty.
+    #[serde(default)]
+    pub unit: String,
+    /// Objects the metric may be asked for. Default: all.
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    pub levels: Option<Vec<Level>>,
+    /// Labels of the series that the metric selector of a request may choose by. Default: none.
+    #[serde(default)]
+    #[schemars(extend("items" = text("label-name"), "uniqueItems" = true))]
+    pub split_by: Vec<String>,
+    /// Least share of the targets of an object that must have data, from 0 to 1; below it there is no value.
+    /// Default: 0.8.
+    #[serde(default = "eight_tenths")]
+    #[schemars(range(min = 0, max = 1))]
+    pub min_coverage: f64,
+    /// A gauge of waiting work.
+    pub queue: Option<Queue>,
+    /// The newest samples of a gauge.
+    pub gauge: Option<Gauge>,
+    /// Increase of a counter per second.
+    pub rate: Option<Rate>,
+    /// Quantile of a classic histogram.
+    pub quantile: Option<Quantile>,
+    /// One sum over another.
+    pub ratio: Option<Ratio>,
+}
+
+/// Default of `scrape_interval`.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
+
+/// The keys of [`Metric`] of which exactly one is given.
+pub const SHAPES: [&str; 5] = ["queue", "gauge", "rate", "quantile", "ratio"];
+
+/// The keys of [`Side`] of which exactly one is given.
+pub const SIDES: [&str; 2] = ["counter", "gauge"];
+
+/// A gauge of waiting work.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// Name of the gauge.
+    #[schemars(extend("format" = "series-name"))]
+    pub series: String,
+    /// Matchers in PromQL's notation. Default: every series of the name.
+    #[serde(default, rename = "match")]
+    pub matchers: Selector,
+    /// Whether all pods report one queue or each its own part.
+    pub sharing: Sharing,
+}
+
+/// The newest samples of a gauge, combined over the pods of an object.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Gauge {
+    /// Name of the gauge.
+    #[schemars(extend("format" = "series-name"))]
+    pub series: String,
+    /// Matchers in PromQL's notation. Default: every series of the name.
+    #[serde(default, rename = "match")]
+    pub matchers: Selector,
+    /// How samples become one number.
+    pub combine: Combine,
+}
+
+/// Increase of a counter per second, summed after the rate of each series.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// Name of the counter.
+    #[schemars(extend("format" = "series-name"))]
+    pub counter: String,
+    /// Matchers in PromQL's notation. Default: every series of the name.
+    #[serde(default, rename = "match")]
+    pub matchers: Selector,
+    /// Time the increase is taken over; at least twice the largest `scrape_interval`. Default: 60s, or four times the
+    /// largest `scrape_interval` if that is longer.
+    pub window: Option<Period>,
+}
+
+/// Quantile of a classic histogram; buckets are merged over pods before the quantile is taken.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Quantile {
+    /// Base name of the histogram, without `_bucket`.
+    #[schemars(extend("format" = "histogram-name"))]
+    pub histogram: String,
+    /// Matchers in PromQL's notation. Default: every series of the name.
+    #[serde(default, rename = "match")]
+    pub matchers: Selector,
+    /// Which quantile, between 0 and 1: 0.95 for p95.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub q: f64,
+    /// Time the observations are taken from; at least twice the largest `scrape_interval`. Default: 60s, or four times
+    /// the largest `scrape_interval` if that is longer.
+    pub window: Option<Period>,
+}
+
+/// The sum of one side over the sum of the other.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ratio {
+    /// What is divided.
+    pub numerator: Side,
+    /// What it is divided by.
+    pub denominator: Side,
+    /// Time the increase of counters is taken over; at least twice the largest `scrape_interval`. Default: 60s, or
+    /// four times the largest `scrape_interval` if that is longer.
+    pub window: Option<Period>,
+}
+
+/// One side of a ratio: exactly one of `counter` and `gauge`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = one_of(&SIDES)))]
+pub struct Side {
+    /// Name of a counter; its increase over the window counts.
+    #[schemars(extend("format" = "series-name"))]
+    pub counter: Option<String>,
+    /// Name of a gauge; its newest value counts.
+    #[schemars(extend("format" = "series-name"))]
+    pub gauge: Option<String>,
+    /// Matchers in PromQL's notation. Default: every series of the name.
+    #[serde(default, rename = "match")]
+    pub matchers: Selector,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Sharing {
+    /// Every pod reports the same queue: the largest report counts.
+    Shared,
+    /// Each pod reports its own part: parts are summed.
+    Partitioned,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Combine {
+    /// The sum of the samples.
+    Sum,
+    /// The mean of the samples.
+    Avg,
+    /// The largest sample.
+    Max,
+    /// The smallest sample.
+    Min,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// `pods` of custom.metrics.k8s.io.
+    Pods,
+    /// Controllers of pods, such as Deployments.
+    Owners,
+    /// Services that select pods.
+    Services,
+    /// Namespaces.
+    Namespaces,
+    /// Nodes.
+    Nodes,
+    /// external.metrics.k8s.io.
+    External,
+}
+
+/// A duration in Prometheus' notation: `15s`, `1m30s`, `500ms`.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(extend(
+    "format" = "prometheus-duration",
+    "pattern" = r"^([0-9]+(\.[0-9]+)?(y|w|d|h|ms|m|s))+$"
+))]
+pub struct Period(#[schemars(with = "String")] pub Duration);
+
+/// Matchers in PromQL's notation.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(extend("format" = "promql-matchers"))]
+pub struct Selector(#[schemars(with = "String")] pub Matchers);
+
+/// Owners of a pod, separated by commas.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(extend("format" = "owner-list"))]
+pub struct Owners(#[schemars(with = "String")] pub Vec<OwnerReference>);
+
+/// The JSON Schema (2020-12) of the file, without references, so that editors and the reader walk it alike.
+pub fn schema() -> serde_json::Value {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.inline_subschemas = true;
+    let generator = settings.with_transform(Tidy).into_generator();
+    generator.into_root_schema_for::<File>().to_value()
+}
+
+/// A key is given or left out, never `null`; defaults stand in the descriptions.
+#[derive(Clone)]
+struct Tidy;
+
+// === impl Tidy ===
+
+impl Transform for Tidy {
+    fn transform(&mut self, schema: &mut Schema) {
+        if let Some(serde_json::Value::Array(types)) = schema.get_mut("type") {
+            types.retain(|name| name != "null");
+            if let [only] = &types[..] {
+                let only = only.clone();
+                schema.insert("type".into(), only);
+            }
+        }
+        let nullable = schema.get("anyOf").and_then(|any| any.as_array()).and_then(|any| any.first().cloned());
+        if let Some(serde_json::Value::Object(given)) = nullable {
+            schema.remove("anyOf");
+            for (key, value) in given {
+                schema.as_object_mut().map(|object| object.entry(key).or_insert(value));
+            }
+        }
+        // Integer widths and defaults of this program say nothing to an editor.
+        schema.remove("default");
+        if schema.get("format").is_some_and(|format| matches!(format.as_str(), Some("uint" | "double"))) {
+            schema.remove("format");
+        }
+        // Lines are broken for this source, not for editors.
+        if let Some(serde_json::Value::String(description)) = schema.get_mut("description") {
+            *description = description.replace('\n', " ");
+        }
+        transform_subschemas(self, schema);
+    }
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        let limits = super::Limits::default();
+        Self {
+            targets: limits.targets,
+            series_per_target: limits.series_per_target,
+            body_size_bytes: limits.body_size_bytes,
+            label_length: limits.label_length,
+            labels_per_series: limits.labels_per_series,
+        }
+    }
+}
+
+// === impl Period, Selector, Owners ===
+
+impl TryFrom<String> for Period {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        duration::parse(&text).map(Self)
+    }
+}
+
+impl TryFrom<String> for Selector {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self)
+    }
+}
+
+impl TryFrom<String> for Owners {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        name::owners(&text).map(Self)
+    }
+}
+
+/// Schema of "exactly one of these keys".
+fn one_of(keys: &[&str]) -> serde_json::Value {
+    keys.iter().map(|key| serde_json::json!({ "required": [key] })).collect()
+}
+
+/// Schema of a text with a format.
+fn text(format: &str) -> serde_json::Value {
+    serde_json::json!({ "type": "string", "format": format })
+}
+
+fn fifteen_seconds() -> Period {
+    Period(DEFAULT_INTERVAL)
+}
+
+fn one_minute() -> Period {
+    Period(Duration::from_secs(60))
+}
+
+fn five_minutes() -> Period {
+    Period(Duration::from_secs(300))
+}
+
+fn eight_tenths() -> f64 {
+    0.8
+}

@@ -1,0 +1,152 @@
+//! Checks the relations inside `scrape_configs` and fills in the defaults that depend on other keys.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use super::{Names, parts, typed};
+use crate::config::key_path::KeyPath;
+use crate::config::mistake::Mistakes;
+use crate::config::{ClientConfig, ClientTls, Credentials, FileSd, HttpSd, Job, StaticTarget, duration, file};
+use crate::model::Identity;
+
+/// Longest default of `scrape_timeout`, as in Prometheus.
+const TIMEOUT_MAX: Duration = Duration::from_secs(10);
+/// Shortest default of `freshness`: one lost scrape of a fast job is no reason to hold an autoscaler.
+const FRESHNESS_MIN: Duration = Duration::from_secs(30);
+
+/// The sound jobs, with a mistake for each relation that does not hold.
+pub(super) fn build_all(
+    jobs: Vec<(usize, Json)>,
+    path: &KeyPath,
+    folder: &Path,
+    mistakes: &mut Mistakes<'_>,
+) -> Vec<Arc<Job>> {
+    let mut names = Names::default();
+    let mut built = Vec::new();
+    for (i, mut job) in jobs {
+        let path = path.index(i);
+        let targets = targets(parts(&mut job, "targets"), &path.key("targets"), mistakes);
+        let Some(job) = typed::<file::ScrapeConfig>(job, &path, mistakes) else {
+            continue;
+        };
+        let what = format!("the job name {:?}", job.job_name);
+        names.claim(&job.job_name, &what, &path.key("job_name"), mistakes);
+        check(&job, &path, mistakes);
+        built.push(Arc::new(build(job, targets, folder)));
+    }
+    built
+}
+
+fn build(job: file::ScrapeConfig, targets: Vec<StaticTarget>, folder: &Path) -> Job {
+    let interval = job.scrape_interval.0;
+    let timeout = job.scrape_timeout.map_or(TIMEOUT_MAX.min(interval * 2 / 3), |timeout| timeout.0);
+    let freshness = job.freshness.map_or(FRESHNESS_MIN.max(interval * 5 / 2), |freshness| freshness.0);
+    let file_sd = job.file_sd_configs.into_iter().map(|sd| FileSd {
+        files: sd.files.iter().map(|file| folder.join(file)).collect(),
+        refresh_interval: sd.refresh_interval.0,
+    });
+    let http_sd = job.http_sd_configs.into_iter();
+    let http_sd = http_sd.map(|sd| HttpSd { url: sd.url, refresh_interval: sd.refresh_interval.0 });
+    Job {
+        name: job.job_name.into(),
+        scrape_interval: interval,
+        scrape_timeout: timeout,
+        freshness,
+        client: client(job.bearer_token_file, job.basic_auth, job.tls_config, folder),
+        targets,
+        file_sd: file_sd.collect(),
+        http_sd: http_sd.collect(),
+    }
+}
+
+fn client(
+    bearer_token_file: Option<String>,
+    basic_auth: Option<file::BasicAuth>,
+    tls: file::TlsConfig,
+    folder: &Path,
+) -> ClientConfig {
+    let resolve = |file: String| -> PathBuf { folder.join(file) };
+    let credentials = match (bearer_token_file, basic_auth) {
+        (Some(token), _) => Credentials::BearerTokenFile(resolve(token)),
+        (None, Some(basic)) => {
+            Credentials::Basic { username: basic.username, password_file: resolve(basic.password_file) }
+        }
+        (None, None) => Credentials::None,
+    };
+    let tls = ClientTls {
+        ca_file: tls.ca_file.map(resolve),
+        certificate: tls.cert_file.map(resolve).zip(tls.key_file.map(resolve)),
+        insecure_skip_verify: tls.insecure_skip_verify,
+    };
+    ClientConfig { credentials, tls }
+}
+
+fn check(job: &file::ScrapeConfig, path: &KeyPath, mistakes: &mut Mistakes<'_>) {
+    check_times(job, path, mistakes);
+    if job.bearer_token_file.is_some() && job.basic_auth.is_some() {
+        mistakes.push(&path.key("basic_auth"), "expected either bearer_token_file or basic_auth, found both".into());
+    }
+    let tls = path.key("tls_config");
+    let pair = [("cert_file", &job.tls_config.cert_file), ("key_file", &job.tls_config.key_file)];
+    for [(given, file), (other, missing)] in [pair, [pair[1], pair[0]]] {
+        if file.is_some() && missing.is_none() && !mistakes.is_doubtful(&tls.key(other)) {
+            mistakes.push(&tls.key(given), format!("{given} needs {other} beside it"));
+        }
+    }
+    let sources = ["targets", "file_sd_configs", "http_sd_configs"];
+    if sources.iter().all(|key| is_empty(&path.key(key), mistakes)) && !mistakes.any_doubtful(path, &sources) {
+        mistakes.push(path, format!("the job has nothing to scrape; expected one of {}", sources.join(", ")));
+    }
+}
+
+fn check_times(job: &file::ScrapeConfig, path: &KeyPath, mistakes: &mut Mistakes<'_>) {
+    if mistakes.is_doubtful(&path.key("scrape_interval")) {
+        return;
+    }
+    let interval = job.scrape_interval.0;
+    let written = duration::write(interval);
+    if let Some(timeout) = job.scrape_timeout.filter(|timeout| timeout.0 >= interval) {
+        let found = duration::write(timeout.0);
+        let message = format!("expected a duration shorter than scrape_interval ({written}), found {found}");
+        mistakes.push(&path.key("scrape_timeout"), message);
+    }
+    if let Some(freshness) = job.freshness.filter(|freshness| freshness.0 < interval) {
+        let found = duration::write(freshness.0);
+        let message = format!("expected a duration of at least scrape_interval ({written}), found {found}");
+        mistakes.push(&path.key("freshness"), message);
+    }
+}
+
+fn is_empty(path: &KeyPath, mistakes: &Mistakes<'_>) -> bool {
+    mistakes.node(path).is_none() || mistakes.node(path).is_some_and(|list| list.item(0).is_none())
+}
+
+fn targets(targets: Vec<(usize, Json)>, path: &KeyPath, mistakes: &mut Mistakes<'_>) -> Vec<StaticTarget> {
+    let mut names = Names::default();
+    let mut built = Vec::new();
+    for (i, target) in targets {
+        let path = path.index(i);
+        let Some(target) = typed::<file::Target>(target, &path, mistakes) else {
+            continue;
+        };
+        let pod = target.pod.as_deref().unwrap_or("");
+        let what = format!(
+            "the URL {} {}",
+            target.url,
+            if pod.is_empty() { "without a pod".into() } else { format!("with pod {pod}") }
+        );
+        if !mistakes.is_doubtful(&path.key("pod")) {
+            names.claim(&format!("{} {pod}", target.url), &what, &path.key("url"), mistakes);
+        }
+        built.push(static_target(target));
+    }
+    built
+}
+
+fn static_target(target: file::Target) -> StaticTarget {
+    let file::Target { url, namespace, pod, owner, services, node, labels } = target;
+    StaticTarget { url, identity: Identity { namespace, pod, owners: owner.0, services, node, labels } }
+}
