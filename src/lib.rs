@@ -62,3 +62,5 @@
 // In reading order.
 pub mod model;
 pub mod config;
+pub mod clock;
+pub mod exposition;
