@@ -64,3 +64,4 @@ pub mod model;
 pub mod config;
 pub mod clock;
 pub mod exposition;
+pub mod storage;
