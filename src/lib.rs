@@ -65,3 +65,4 @@ pub mod config;
 pub mod clock;
 pub mod exposition;
 pub mod storage;
+pub mod aggregate;

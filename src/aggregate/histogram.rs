@@ -1,0 +1,119 @@
+//! Classic histograms: buckets merge, and only merged buckets give a quantile.
+
+use crate::aggregate::Absence;
+use crate::storage::Series;
+
+/// Cumulative buckets in order of their bounds; the last bound is +Inf.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Histogram(Vec<Bucket>);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bucket {
+    /// Upper bound, inclusive.
+    pub le: f64,
+    /// Observations per second at or below the bound.
+    pub per_second: f64,
+}
+
+/// A quantile and whether it is only a lower bound.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quantile {
+    pub value: f64,
+    /// The rank lies in the +Inf bucket.
+    pub saturated: bool,
+}
+
+/// The bound of a `_bucket` series.
+///
+/// # Errors
+/// When the label `le` is absent or no number.
+pub(super) fn bound(series: &Series) -> Result<f64, Absence> {
+    let le = series.labels.get("le");
+    le.and_then(|le| le.parse().ok())
+        .filter(|le: &f64| !le.is_nan())
+        .ok_or_else(|| Absence::Histogram(format!("{series} has no label le with a number")))
+}
+
+// === impl Histogram ===
+
+impl Histogram {
+    /// # Errors
+    /// A sentence when there is no +Inf bucket: then nobody knows how many observations there were.
+    pub fn new(mut buckets: Vec<Bucket>) -> Result<Self, &'static str> {
+        buckets.sort_by(|a, b| a.le.total_cmp(&b.le));
+        buckets.dedup_by(|later, first| {
+            let same = later.le == first.le;
+            if same {
+                first.per_second += later.per_second;
+            }
+            same
+        });
+        match buckets.last() {
+            Some(last) if last.le == f64::INFINITY => Ok(Self(buckets)),
+            _ => Err("the histogram has no bucket with le=\"+Inf\""),
+        }
+    }
+
+    /// Adds another histogram. Where the bounds differ only the common ones stay, for a count at a
+    /// bound that one side does not have is not known.
+    pub fn merge(&mut self, other: &Self) {
+        self.0.retain_mut(|bucket| match other.0.iter().find(|theirs| theirs.le == bucket.le) {
+            Some(theirs) => {
+                bucket.per_second += theirs.per_second;
+                true
+            }
+            None => false,
+        });
+    }
+
+    /// The quantile by linear interpolation within the bucket that holds the rank, the lowest bucket
+    /// starting at 0 (the rule of PromQL's `histogram_quantile` on classic histograms).
+    ///
+    /// # Errors
+    /// [`Absence`] without observations, or when the merged histograms share no finite bound.
+    pub fn quantile(&self, q: f64) -> Result<Quantile, Absence> {
+        let buckets = self.monotonic();
+        let [finite @ .., last] = &buckets[..] else {
+            return Err(Absence::NoObservations("the histogram is empty"));
+        };
+        let highest = finite.last().ok_or_else(|| {
+            Absence::Histogram(
+                "the histograms have no finite bucket bound in common, so no quantile can be told".into(),
+            )
+        })?;
+        if last.per_second == 0.0 {
+            return Err(Absence::NoObservations("the histogram did not grow"));
+        }
+        let rank = q * last.per_second;
+        let position = finite.partition_point(|bucket| bucket.per_second < rank);
+        let Some(bucket) = finite.get(position) else {
+            return Ok(Quantile { value: highest.le, saturated: true });
+        };
+        let below = position.checked_sub(1).map(|position| finite[position]);
+        Ok(Quantile { value: interpolate(below, *bucket, rank), saturated: false })
+    }
+
+    /// Counts that never fall from one bound to the next: pods are not scraped at the same moment.
+    fn monotonic(&self) -> Vec<Bucket> {
+        let mut highest = 0.0_f64;
+        let mut buckets = self.0.clone();
+        for bucket in &mut buckets {
+            highest = highest.max(bucket.per_second);
+            bucket.per_second = highest;
+        }
+        buckets
+    }
+}
+
+fn interpolate(below: Option<Bucket>, bucket: Bucket, rank: f64) -> f64 {
+    let (start, count) = match below {
+        None if bucket.le <= 0.0 => return bucket.le,
+        None => (0.0, 0.0),
+        Some(below) => (below.le, below.per_second),
+    };
+    let within = bucket.per_second - count;
+    if within == 0.0 {
+        return bucket.le;
+    }
+    start + (bucket.le - start) * ((rank - count) / within)
+}

@@ -1,0 +1,240 @@
+use super::*;
+use crate::config::metric::{Matcher, Matchers, Test};
+use crate::storage::Wanted;
+use crate::storage::notation::{INTERVAL, load};
+
+const WINDOW: Duration = Duration::from_secs(60);
+const FRESHNESS: Duration = Duration::from_secs(40);
+
+fn selection(name: &str) -> Selection {
+    Selection { name: name.into(), matchers: Matchers::default() }
+}
+
+fn matching(name: &str, label: &str, value: &str) -> Selection {
+    let matcher = Matcher { label: label.into(), test: Test::Equal(value.into()) };
+    Selection { name: name.into(), matchers: Matchers(vec![matcher]) }
+}
+
+fn definition(shape: Shape, split_by: &[&str]) -> Definition {
+    Definition {
+        name: "m".into(),
+        description: String::new(),
+        unit: String::new(),
+        shape,
+        levels: Vec::new(),
+        split_by: split_by.iter().map(|label| (*label).to_owned()).collect(),
+        min_coverage: 0.8,
+    }
+}
+
+fn gauge(combine: Combine) -> Shape {
+    Shape::Gauge { series: selection("g"), combine }
+}
+
+fn queue(sharing: Sharing) -> Shape {
+    Shape::Queue { series: selection("g"), sharing }
+}
+
+fn rate() -> Shape {
+    Shape::Rate { counter: selection("c_total"), window: WINDOW }
+}
+
+fn p95() -> Shape {
+    Shape::Quantile { histogram: selection("h"), q: 0.95, window: WINDOW }
+}
+
+fn error_ratio() -> Shape {
+    let numerator = Side::Counter(matching("c_total", "code", "500"));
+    Shape::Ratio { numerator, denominator: Side::Counter(selection("c_total")), window: WINDOW }
+}
+
+fn wanted() -> Wanted {
+    let mut wanted = Wanted::default();
+    wanted.gauge("g");
+    wanted.counter("c_total", "c_created", WINDOW);
+    wanted.counter("h_bucket", "h_created", WINDOW);
+    wanted
+}
+
+/// Groups of one target, evaluated `age` after its last scrape.
+fn groups(shape: Shape, split_by: &[&str], series: &[&str], age: Duration) -> Result<Groups, Absence> {
+    let (store, now) = load(&wanted(), series);
+    evaluate(&store, &definition(shape, split_by), now.plus(age), FRESHNESS)
+}
+
+/// The value of all groups of all targets merged; each target is a list of series.
+fn value(shape: &Shape, targets: &[&[&str]]) -> Result<Value, Absence> {
+    let mut all: Option<Partial> = None;
+    for series in targets {
+        for partial in groups(shape.clone(), &[], series, Duration::ZERO)?.into_values() {
+            match &mut all {
+                Some(all) => all.merge(partial),
+                None => all = Some(partial),
+            }
+        }
+    }
+    all.expect("some group").value()
+}
+
+#[track_caller]
+fn check(shape: &Shape, targets: &[&[&str]], expected: f64) {
+    let number = value(shape, targets).expect("a value").number;
+    assert!((number - expected).abs() < 1e-9, "{number} is not {expected}");
+}
+
+#[track_caller]
+fn check_absent(shape: Shape, series: &[&str], expected: &str) {
+    let absence = groups(shape, &[], series, Duration::ZERO)
+        .and_then(|groups| groups.into_values().next().expect("a group").value());
+    assert_eq!(absence.expect_err("no value").to_string(), expected);
+}
+
+#[test]
+fn gauges_combine_over_series_and_targets() {
+    let targets: [&[&str]; 2] = [&["g{a=\"1\"} 1", "g{a=\"2\"} 2"], &["g{a=\"1\"} 9"]];
+    check(&gauge(Combine::Sum), &targets, 12.0);
+    check(&gauge(Combine::Avg), &targets, 4.0);
+    check(&gauge(Combine::Max), &targets, 9.0);
+    check(&gauge(Combine::Min), &targets, 1.0);
+}
+
+#[test]
+fn a_shared_queue_counts_once_and_a_partitioned_one_in_parts() {
+    let targets: [&[&str]; 2] =
+        [&["g{queue=\"a\"} 10", "g{queue=\"b\"} 4"], &["g{queue=\"a\"} 12", "g{queue=\"b\"} 3"]];
+    check(&queue(Sharing::Shared), &targets, 16.0);
+    check(&queue(Sharing::Partitioned), &targets, 29.0);
+}
+
+#[test]
+fn rates_are_true_changes_over_true_spans() {
+    // 15 s between samples; the window of 60 s begins at the fifth-last sample.
+    check(&rate(), &[&["c_total 0+30x10"]], 2.0);
+    // Late born: 60 in 30 s.
+    check(&rate(), &[&["c_total 0 30 60"]], 2.0);
+    // Two scrapes of this series are missing from the page, so it began anew.
+    check(&rate(), &[&["c_total 0 15 _ 45 60", "g 1x4"]], 1.0);
+    // A reset: 100 → 130 → 5 → 35 grew by 30 + 5 + 30 in 45 s.
+    check(&rate(), &[&["c_total 100 130 5 35"]], 65.0 / 45.0);
+    // Flat is a proven zero.
+    check(&rate(), &[&["c_total 7x4"]], 0.0);
+}
+
+#[test]
+fn rates_sum_over_targets_after_the_rate() {
+    // One target restarted: summing the counters first would show a fall from 1030 to 35.
+    check(&rate(), &[&["c_total 1000 1015 1030"], &["c_total 1000 5 20"]], 1.0 + 20.0 / 30.0);
+}
+
+#[test]
+fn a_start_time_within_the_window_is_as_good_as_a_sample() {
+    // Created 5 s before the only sample (START is 1700000000).
+    check(&rate(), &[&["c_total 10", "c_created 1699999995"]], 2.0);
+    // Created long before the window: one sample is not enough.
+    check_absent(
+        rate(),
+        &["c_total 10", "c_created 1600000000"],
+        "c_total has 1 of the 2 samples that a change over time needs",
+    );
+}
+
+#[test]
+fn a_restart_that_the_value_hides_is_seen_by_its_start_time() {
+    let (store, now) = load(&wanted(), &["c_total 10 50", "c_created 1600000000 1700000010"]);
+    let groups = evaluate(&store, &definition(rate(), &[]), now, FRESHNESS).expect("groups");
+    let number = groups.values().next().expect("a group").value().expect("a value").number;
+    assert!((number - 50.0 / 15.0).abs() < 1e-9, "{number}");
+}
+
+#[test]
+fn quantiles_come_from_merged_buckets() {
+    let fast: &[&str] = &["h_bucket{le=\"1\"} 0 90", "h_bucket{le=\"2\"} 0 90", "h_bucket{le=\"+Inf\"} 0 90"];
+    let slow: &[&str] = &["h_bucket{le=\"1\"} 0 0", "h_bucket{le=\"2\"} 0 10", "h_bucket{le=\"+Inf\"} 0 10"];
+    // 100 observations, rank 95 is the middle of the ten between 1 and 2. The mean of the two p95 would be 1.45.
+    check(&p95(), &[fast, slow], 1.5);
+}
+
+#[test]
+fn a_quantile_above_the_highest_bound_is_a_lower_bound_and_says_so() {
+    let value = value(&p95(), &[&["h_bucket{le=\"1\"} 0 1", "h_bucket{le=\"+Inf\"} 0 100"]]).expect("a value");
+    assert_eq!((value.number, value.saturated), (1.0, true));
+}
+
+#[test]
+fn histograms_with_other_bounds_merge_on_the_common_ones() {
+    let one: &[&str] = &["h_bucket{le=\"1\"} 0 50", "h_bucket{le=\"2\"} 0 95", "h_bucket{le=\"+Inf\"} 0 100"];
+    let two: &[&str] = &["h_bucket{le=\"2\"} 0 95", "h_bucket{le=\"5\"} 0 100", "h_bucket{le=\"+Inf\"} 0 100"];
+    check(&p95(), &[one, two], 2.0);
+    let three: &[&str] = &["h_bucket{le=\"7\"} 0 95", "h_bucket{le=\"+Inf\"} 0 100"];
+    let absence = value(&p95(), &[one, three]).expect_err("nothing in common");
+    assert!(absence.to_string().contains("no finite bucket bound in common"), "{absence}");
+}
+
+#[test]
+fn a_ratio_is_a_sum_over_a_sum() {
+    let one: &[&str] = &["c_total{code=\"200\"} 0 90", "c_total{code=\"500\"} 0 10"];
+    let two: &[&str] = &["c_total{code=\"200\"} 0 900"];
+    check(&error_ratio(), &[one], 0.1);
+    // The second target has no errors, which is proven: its page has the family.
+    check(&error_ratio(), &[one, two], 0.01);
+}
+
+#[test]
+fn nothing_observed_is_no_number() {
+    check_absent(
+        p95(),
+        &["h_bucket{le=\"1\"} 5 5", "h_bucket{le=\"+Inf\"} 5 5"],
+        "nothing was observed in the window: the histogram did not grow",
+    );
+    check_absent(
+        error_ratio(),
+        &["c_total{code=\"200\"} 5 5"],
+        "nothing was observed in the window: the denominator is 0",
+    );
+}
+
+#[test]
+fn bad_numbers_are_absences_that_say_what_was_seen() {
+    check_absent(gauge(Combine::Sum), &["g{a=\"1\"} NaN"], "g{a=\"1\"} is NaN, which is not a number to scale on");
+    check_absent(
+        gauge(Combine::Sum),
+        &["g 1", "g{a=\"1\"} inf"],
+        "g{a=\"1\"} is inf, which is not a number to scale on",
+    );
+    check_absent(rate(), &["c_total 1 NaN 3"], "c_total is NaN, which is not a number to scale on");
+    check_absent(rate(), &["g 1"], "the page has no series c_total");
+    check_absent(error_ratio(), &["g 1"], "the page has no series c_total");
+    check_absent(p95(), &["h_bucket{le=\"1\"} 0 1"], "h: the histogram has no bucket with le=\"+Inf\"");
+    check_absent(
+        rate(),
+        &["c_total 9 8 7 6"],
+        "c_total went down 3 times and up 0 times in the window, so it is no counter; define it as a gauge",
+    );
+}
+
+#[test]
+fn a_sample_counts_until_it_is_no_longer_fresh() {
+    let at = |age| groups(gauge(Combine::Sum), &[], &["g 1"], age);
+    assert!(at(FRESHNESS).is_ok());
+    let absence = at(FRESHNESS + Duration::from_secs(1)).expect_err("stale");
+    assert_eq!(
+        absence.to_string(),
+        "the newest sample of g is of 2023-11-14T22:13:20Z, 41 s old; samples count for 40 s"
+    );
+}
+
+#[test]
+fn groups_are_by_split_labels_and_the_basis_says_what_was_used() {
+    let series =
+        ["c_total{q=\"a\",x=\"1\"} 0+15x4", "c_total{q=\"a\",x=\"2\"} 0+15x4", "c_total{q=\"b\",x=\"1\"} _ _ _ 5 20"];
+    let groups = groups(rate(), &["q"], &series, Duration::ZERO).expect("groups");
+    let described: Vec<_> = groups
+        .iter()
+        .map(|(labels, partial)| {
+            (labels.to_string(), partial.value().expect("a value").number, partial.basis.series, partial.basis.samples)
+        })
+        .collect();
+    assert_eq!(described, [("{q=\"a\"}".to_owned(), 2.0, 2, 10), ("{q=\"b\"}".to_owned(), 1.0, 1, 2)]);
+    let spans: Vec<_> = groups.values().map(|partial| partial.basis.span).collect();
+    assert_eq!(spans, [Some(WINDOW), Some(INTERVAL)]);
+}
