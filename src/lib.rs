@@ -66,3 +66,4 @@ pub mod clock;
 pub mod exposition;
 pub mod storage;
 pub mod aggregate;
+pub mod provider;

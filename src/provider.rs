@@ -1,0 +1,277 @@
+//! (metric, object | selector) → value with its provenance, from memory alone.
+//!
+//! The one place where objects, definitions and stored windows meet. Every number comes with how
+//! many of the object's targets it rests on; without enough of them there is an [`Error`] that says
+//! which target lacks what. Nothing here waits, does I/O or reads a clock.
+
+mod contribution;
+mod error;
+
+pub use error::{Cause, Error, Subject};
+
+use std::collections::BTreeMap;
+
+use crate::aggregate::{Groups, Partial, Value};
+use crate::config::{Config, Definition, Level, Shape, Sharing};
+use crate::model::selector::Selector;
+use crate::model::{GroupResource, Inventory, Labels, Object, ObjectReference, Timestamp};
+use crate::storage::Storage;
+use contribution::Contributions;
+
+/// All that an answer is made from, at one moment.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    pub config: &'a Config,
+    pub inventory: &'a Inventory,
+    pub storage: &'a Storage,
+    pub now: Timestamp,
+}
+
+/// Which objects a custom-metrics request asks for.
+#[derive(Clone, Debug)]
+pub enum Objects<'a> {
+    Named(&'a str),
+    /// `*` with a label selector over the labels of the objects.
+    Selected(&'a Selector),
+}
+
+/// The value of one object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricValue {
+    pub object: ObjectReference,
+    pub value: Value,
+    pub coverage: Coverage,
+}
+
+/// One item of an external metric.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExternalValue {
+    /// The split labels of the series behind the item.
+    pub labels: Labels,
+    pub value: Value,
+    pub coverage: Coverage,
+}
+
+/// How much of an object a value rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    pub targets_with_data: usize,
+    /// Targets that should have data and have none.
+    pub targets_missing: usize,
+}
+
+// === impl View ===
+
+impl<'a> View<'a> {
+    /// Values of a metric for named or selected objects.
+    ///
+    /// `namespace` is `None` in a root-scoped request. `metric_selector` chooses among split labels.
+    /// Selected objects without data are left out; the HPA treats them as missing pods.
+    ///
+    /// # Errors
+    /// [`Error`] when the metric, level or object is unknown, or no object has data.
+    pub fn custom(
+        &self,
+        resource: &GroupResource,
+        namespace: Option<&str>,
+        objects: &Objects<'_>,
+        metric: &str,
+        metric_selector: &Selector,
+    ) -> Result<Vec<MetricValue>, Error> {
+        let subject = Subject::custom(metric, resource, namespace, objects);
+        let definition = self.definition(&subject, metric, level_of(resource))?;
+        check_selector(&subject, definition, metric_selector)?;
+        match objects {
+            Objects::Named(name) => {
+                let object = self.inventory.object(resource, namespace.unwrap_or_default(), name);
+                let object = object.ok_or_else(|| Error::new(&subject, Cause::UnknownObject))?;
+                let value = self.object_value(definition, object, level_of(resource), metric_selector);
+                value.map(|value| vec![value]).map_err(|cause| Error::new(&subject, cause))
+            }
+            Objects::Selected(selector) => {
+                let selected = self.inventory.objects(resource, namespace);
+                let selected =
+                    selected.filter(|object| selector.matches(|key| object.labels.get(key).map(String::as_str)));
+                self.selected_values(&subject, definition, selected, metric_selector)
+            }
+        }
+    }
+
+    /// Items of an external metric in a namespace: one per group of split labels where the groups
+    /// add up, otherwise one for all of them, since the HPA sums the items.
+    ///
+    /// # Errors
+    /// [`Error`] when the metric is unknown or has no data in the namespace.
+    pub fn external(&self, namespace: &str, metric: &str, selector: &Selector) -> Result<Vec<ExternalValue>, Error> {
+        let subject = Subject::external(metric, namespace, selector);
+        let definition = self.definition(&subject, metric, Level::External)?;
+        check_selector(&subject, definition, selector)?;
+        let object = self.inventory.object(&GroupResource::core("namespaces"), "", namespace);
+        let object = object.ok_or_else(|| Error::new(&subject, Cause::UnknownObject))?;
+        let external = || {
+            let (groups, coverage) = self.groups(definition, object, Level::External, selector)?;
+            external_items(definition, groups, coverage)
+        };
+        external().map_err(|cause| Error::new(&subject, cause))
+    }
+
+    /// Every (resource, metric) that may be asked for, in order.
+    pub fn custom_metrics(&self) -> Vec<(GroupResource, &'a str)> {
+        let always = ["namespaces", "pods", "services"].map(GroupResource::core);
+        let mut resources: Vec<_> = always.into_iter().chain(self.inventory.resources().cloned()).collect();
+        resources.sort();
+        resources.dedup();
+        let mut all = Vec::new();
+        for resource in resources {
+            let level = level_of(&resource);
+            let served = self.config.metrics.iter().filter(|definition| definition.levels.contains(&level));
+            all.extend(served.map(|definition| (resource.clone(), definition.name.as_str())));
+        }
+        all
+    }
+
+    /// The names of all external metrics, in order of the configuration.
+    pub fn external_metrics(&self) -> impl Iterator<Item = &'a str> {
+        let served = self.config.metrics.iter().filter(|definition| definition.levels.contains(&Level::External));
+        served.map(|definition| definition.name.as_str())
+    }
+
+    fn definition(&self, subject: &Subject, metric: &str, level: Level) -> Result<&'a Definition, Error> {
+        let found = self.config.metrics.iter().find(|definition| definition.name == metric);
+        let definition = found.ok_or_else(|| Error::new(subject, Cause::unknown_metric(metric, self.config)))?;
+        if definition.levels.contains(&level) {
+            return Ok(definition);
+        }
+        Err(Error::new(subject, Cause::LevelNotServed { asked: level, served: definition.levels.clone() }))
+    }
+
+    fn selected_values(
+        &self,
+        subject: &Subject,
+        definition: &Definition,
+        selected: impl Iterator<Item = &'a Object>,
+        metric_selector: &Selector,
+    ) -> Result<Vec<MetricValue>, Error> {
+        let level = subject.level();
+        let (mut values, mut absent, mut objects) = (Vec::new(), Vec::new(), 0);
+        for object in selected {
+            objects += 1;
+            match self.object_value(definition, object, level, metric_selector) {
+                Ok(value) => values.push(value),
+                Err(cause) => absent.push((object.reference.name.clone(), cause)),
+            }
+        }
+        match (values.is_empty(), objects) {
+            (false, _) => Ok(values),
+            (true, 0) => Err(Error::new(subject, Cause::NothingSelected)),
+            (true, _) => Err(Error::new(subject, Cause::NoObjectHasData(absent))),
+        }
+    }
+
+    fn object_value(
+        &self,
+        definition: &Definition,
+        object: &Object,
+        level: Level,
+        selector: &Selector,
+    ) -> Result<MetricValue, Cause> {
+        let (groups, coverage) = self.groups(definition, object, level, selector)?;
+        let value = merged(groups).value().map_err(Cause::NoValue)?;
+        Ok(MetricValue { object: object.reference.clone(), value, coverage })
+    }
+
+    /// The partials of all targets of an object by split labels, chosen by the selector and scaled
+    /// up where a few targets lack data.
+    fn groups(
+        &self,
+        definition: &Definition,
+        object: &Object,
+        level: Level,
+        selector: &Selector,
+    ) -> Result<(Groups, Coverage), Cause> {
+        let members = self.inventory.members(object);
+        let contributions = Contributions::collect(members, self.storage, definition, level, self.now);
+        let coverage = contributions.coverage();
+        if coverage.targets_with_data == 0 {
+            return Err(Cause::NoTargetHasData(contributions.reasons()));
+        }
+        let one_is_enough = matches!(definition.shape, Shape::Queue { sharing: Sharing::Shared, .. });
+        if !one_is_enough && coverage.share() < definition.min_coverage {
+            return Err(Cause::LowCoverage {
+                coverage,
+                least: definition.min_coverage,
+                reasons: contributions.reasons(),
+            });
+        }
+        let mut groups: Groups = BTreeMap::new();
+        for (labels, partial) in contributions.into_groups() {
+            if selector.matches(|key| labels.get(key)) {
+                merge_into(&mut groups, labels, partial);
+            }
+        }
+        if groups.is_empty() {
+            return Err(Cause::NoGroupSelected(selector.to_string()));
+        }
+        groups.values_mut().for_each(|partial| partial.scale(1.0 / coverage.share()));
+        Ok((groups, coverage))
+    }
+}
+
+fn merge_into(groups: &mut Groups, labels: Labels, partial: Partial) {
+    match groups.get_mut(&labels) {
+        Some(present) => present.merge(partial),
+        None => {
+            groups.insert(labels, partial);
+        }
+    }
+}
+
+fn merged(groups: Groups) -> Partial {
+    let merged = groups.into_values().reduce(|mut all, partial| {
+        all.merge(partial);
+        all
+    });
+    merged.expect("groups are never empty")
+}
+
+fn external_items(definition: &Definition, groups: Groups, coverage: Coverage) -> Result<Vec<ExternalValue>, Cause> {
+    let item = |labels, partial: Partial| -> Result<ExternalValue, Cause> {
+        Ok(ExternalValue { labels, value: partial.value().map_err(Cause::NoValue)?, coverage })
+    };
+    if definition.shape.groups_add_up() || groups.len() == 1 {
+        return groups.into_iter().map(|(labels, partial)| item(labels, partial)).collect();
+    }
+    Ok(vec![item(Labels::default(), merged(groups))?])
+}
+
+/// The level that answers for a resource.
+pub fn level_of(resource: &GroupResource) -> Level {
+    match (resource.group.as_str(), resource.resource.as_str()) {
+        ("", "pods") => Level::Pods,
+        ("", "services") => Level::Services,
+        ("", "namespaces") => Level::Namespaces,
+        ("", "nodes") => Level::Nodes,
+        _ => Level::Owners,
+    }
+}
+
+fn check_selector(subject: &Subject, definition: &Definition, selector: &Selector) -> Result<(), Error> {
+    match selector.keys().find(|key| !definition.split_by.iter().any(|label| label == key)) {
+        None => Ok(()),
+        Some(key) => {
+            Err(Error::new(subject, Cause::NotSplitBy { label: key.to_owned(), split_by: definition.split_by.clone() }))
+        }
+    }
+}
+
+// === impl Coverage ===
+
+impl Coverage {
+    /// Targets with data over those that should have it, 1 when none is missing.
+    pub fn share(self) -> f64 {
+        self.targets_with_data as f64 / (self.targets_with_data + self.targets_missing) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests;
