@@ -63,6 +63,8 @@
 pub mod model;
 pub mod config;
 pub mod clock;
+pub mod discovery;
+pub mod client;
 pub mod exposition;
 pub mod storage;
 pub mod aggregate;
