@@ -65,6 +65,7 @@ pub mod config;
 pub mod clock;
 pub mod discovery;
 pub mod client;
+pub mod scrape;
 pub mod exposition;
 pub mod storage;
 pub mod aggregate;

@@ -1,0 +1,320 @@
+//! One loop per target: fetch, parse, store, record health.
+//!
+//! The current set of targets comes in on a watch channel; samples go to [`Storage`]. A failed scrape
+//! is data. A target that hangs, floods or answers garbage holds up its own loop and no other.
+
+mod metrics;
+
+pub use metrics::Metrics;
+
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::client::{Client, Page, Request};
+use crate::clock::Clock;
+use crate::config::{Config, Limits, Shape, Side};
+use crate::exposition::{self, Event, Format};
+use crate::model::{Inventory, Labels, Target, TargetId, Timestamp};
+use crate::storage::{
+    self, Bounds, Failure, FailureReason, Health, IssueKind, Point, Scrape, Storage, TargetStore, Wanted,
+};
+
+/// How to scrape under one configuration.
+pub struct Plan {
+    wanted: Wanted,
+    limits: Limits,
+    clients: HashMap<Arc<str>, Arc<Client>>,
+}
+
+/// Runs the loops.
+pub struct Scraper {
+    pub storage: Storage,
+    pub plan: watch::Receiver<Arc<Plan>>,
+    pub clock: Clock,
+    pub metrics: Metrics,
+}
+
+/// One target's loop.
+struct Loop {
+    target: Arc<Target>,
+    store: Arc<Mutex<TargetStore>>,
+    plan: watch::Receiver<Arc<Plan>>,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+/// OpenMetrics first, then the text format, as Prometheus asks.
+const ACCEPT: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+    application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
+
+/// Pages above this size are parsed on a thread of their own (at some 500 MB/s, half a millisecond).
+const INLINE_SIZE_MAX: usize = 256 << 10;
+
+// === impl Plan ===
+
+impl Plan {
+    pub fn new(config: &Config) -> Self {
+        let clients =
+            config.jobs.iter().map(|job| (job.name.clone(), Arc::new(Client::new(job.client.clone())))).collect();
+        Self { wanted: wanted(config), limits: config.limits.clone(), clients }
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            series: self.limits.series_per_target,
+            label_length: self.limits.label_length,
+            labels_per_series: self.limits.labels_per_series,
+        }
+    }
+}
+
+/// All sample names that the definitions read.
+pub fn wanted(config: &Config) -> Wanted {
+    let mut wanted = Wanted::default();
+    for definition in &config.metrics {
+        match &definition.shape {
+            Shape::Gauge { series, .. } | Shape::Queue { series, .. } => wanted.gauge(&series.name),
+            Shape::Rate { counter, window } => want_counter(&mut wanted, &counter.name, *window),
+            Shape::Quantile { histogram, window, .. } => {
+                wanted.counter(&format!("{}_bucket", histogram.name), &format!("{}_created", histogram.name), *window);
+            }
+            Shape::Ratio { numerator, denominator, window } => {
+                for side in [numerator, denominator] {
+                    match side {
+                        Side::Gauge(gauge) => wanted.gauge(&gauge.name),
+                        Side::Counter(counter) => want_counter(&mut wanted, &counter.name, *window),
+                    }
+                }
+            }
+        }
+    }
+    wanted
+}
+
+fn want_counter(wanted: &mut Wanted, name: &str, window: Duration) {
+    let base =
+        ["_total", "_count", "_sum", "_bucket"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+    wanted.counter(name, &format!("{base}_created"), window);
+}
+
+// === impl Scraper ===
+
+impl Scraper {
+    /// Keeps one loop per target of the inventory until `shutdown`.
+    pub async fn run(self, mut inventory: watch::Receiver<Arc<Inventory>>, shutdown: CancellationToken) {
+        let mut loops: HashMap<TargetId, (Arc<Target>, CancellationToken)> = HashMap::new();
+        let mut tasks = JoinSet::new();
+        loop {
+            let current = inventory.borrow_and_update().clone();
+            self.reconcile(&current, &mut loops, &mut tasks, &shutdown);
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                changed = inventory.changed() => if changed.is_err() { break },
+                Some(ended) = tasks.join_next() => if let Err(error) = ended {
+                    std::panic::resume_unwind(error.into_panic());
+                },
+            }
+        }
+        loops.values().for_each(|(_, token)| token.cancel());
+        while tasks.join_next().await.is_some() {}
+    }
+
+    fn reconcile(
+        &self,
+        inventory: &Inventory,
+        loops: &mut HashMap<TargetId, (Arc<Target>, CancellationToken)>,
+        tasks: &mut JoinSet<()>,
+        shutdown: &CancellationToken,
+    ) {
+        let current: HashMap<&TargetId, &Arc<Target>> =
+            inventory.targets().iter().map(|target| (&target.id, target)).collect();
+        loops.retain(|id, (target, token)| {
+            let same = current.get(id).is_some_and(|now| **now == *target);
+            if !same {
+                token.cancel();
+            }
+            same
+        });
+        self.storage.retain(|id| current.contains_key(id));
+        for (id, target) in current {
+            if !loops.contains_key(id) {
+                let token = shutdown.child_token();
+                loops.insert(id.clone(), (target.clone(), token.clone()));
+                tasks.spawn(self.new_loop(target.clone()).run(token));
+            }
+        }
+        self.metrics.targets.set(loops.len() as i64);
+    }
+
+    fn new_loop(&self, target: Arc<Target>) -> Loop {
+        Loop {
+            store: self.storage.open(&target.id),
+            target,
+            plan: self.plan.clone(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+        }
+    }
+}
+
+// === impl Loop ===
+
+impl Loop {
+    async fn run(self, token: CancellationToken) {
+        let first = Instant::now() + offset(&self.target.id, self.target.scrape_interval);
+        let mut ticks = tokio::time::interval_at(first, self.target.scrape_interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                () = token.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let span = tracing::info_span!("scrape", job = %self.target.job, target = %self.target.url, otel.status_code = tracing::field::Empty);
+            tokio::select! {
+                () = token.cancelled() => return,
+                () = self.scrape().instrument(span) => {}
+            }
+        }
+    }
+
+    async fn scrape(&self) {
+        let plan = self.plan.borrow().clone();
+        let time = self.clock.now();
+        let started = Instant::now();
+        let outcome = self.fetch_and_store(&plan, time, started).await;
+        let duration = started.elapsed();
+        self.metrics.duration.observe(duration.as_secs_f64());
+        match outcome {
+            Ok(issues) => {
+                self.metrics.succeeded();
+                issues.into_iter().for_each(|kind| self.metrics.issue(kind));
+            }
+            Err(failure) => self.fail(failure, time, duration),
+        }
+    }
+
+    async fn fetch_and_store(
+        &self,
+        plan: &Arc<Plan>,
+        time: Timestamp,
+        started: Instant,
+    ) -> Result<Vec<IssueKind>, Failure> {
+        let client = plan.clients.get(&self.target.job).ok_or_else(|| gone(&self.target.job))?;
+        let page = client.get(&self.target.url, &self.request(plan)).await?;
+        let scrape = Scrape {
+            time,
+            duration: started.elapsed(),
+            freshness: self.target.freshness,
+            body_size_bytes: page.body.len(),
+            samples_scraped: 0,
+        };
+        let was = storage::lock(&self.store).state.health;
+        let issues = if page.body.len() <= INLINE_SIZE_MAX {
+            store_page(&page, scrape, plan, &self.store)
+        } else {
+            let (plan, store) = (plan.clone(), self.store.clone());
+            let stored = tokio::task::spawn_blocking(move || store_page(&page, scrape, &plan, &store)).await;
+            stored.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        }?;
+        if was == Health::Down {
+            tracing::info!(job = %self.target.job, target = %self.target.url, "scrape succeeds again");
+        }
+        Ok(issues)
+    }
+
+    fn request(&self, plan: &Plan) -> Request {
+        let seconds = self.target.scrape_timeout.as_secs_f64().to_string();
+        let seconds = seconds.parse().expect("a number is a legal header value");
+        Request {
+            accept: ACCEPT,
+            headers: [("x-prometheus-scrape-timeout-seconds".parse().expect("a legal name"), seconds)]
+                .into_iter()
+                .collect(),
+            timeout: self.target.scrape_timeout,
+            body_size_max: plan.limits.body_size_bytes,
+        }
+    }
+
+    /// Records a failure; only the first of a row is logged, the counter has them all.
+    fn fail(&self, failure: Failure, time: Timestamp, duration: Duration) {
+        self.metrics.failed(failure.reason);
+        tracing::Span::current().record("otel.status_code", "ERROR");
+        let mut store = storage::lock(&self.store);
+        if store.state.failure.as_ref().map(|before| before.reason) != Some(failure.reason) {
+            tracing::warn!(
+                job = %self.target.job, target = %self.target.url, reason = %failure.reason,
+                "scrape fails: {failure}"
+            );
+        }
+        store.fail(failure, time, duration);
+    }
+}
+
+fn gone(job: &str) -> Failure {
+    Failure::new(FailureReason::Credentials, format!("the configuration no longer has the job {job}"))
+}
+
+/// Where in the interval a target is scraped: spread evenly, and the same after a restart.
+fn offset(id: &TargetId, interval: Duration) -> Duration {
+    let mut hasher = rustc_hash::FxHasher::default();
+    id.hash(&mut hasher);
+    // The upper bits of this hash are the well-mixed ones.
+    interval.mul_f64((hasher.finish() >> 32) as f64 / f64::from(u32::MAX))
+}
+
+/// Parses a page outside the lock and commits it within.
+fn store_page(
+    page: &Page,
+    mut scrape: Scrape,
+    plan: &Plan,
+    store: &Mutex<TargetStore>,
+) -> Result<Vec<IssueKind>, Failure> {
+    let format = Format::of_content_type(page.content_type.as_deref()).map_err(|error| malformed(&error))?;
+    let mut lines = Vec::new();
+    let event = |event| {
+        if let Event::Sample(line) = event {
+            lines.push(line);
+        }
+    };
+    let summary = exposition::read(&page.body, format, |name| plan.wanted.contains(name), event)
+        .map_err(|error| malformed(&error))?;
+    scrape.samples_scraped = summary.samples;
+    let points: Vec<Point<'_>> = lines
+        .iter()
+        .map(|line| Point { name: &line.name, series: line.series, value: line.value, timestamp: line.timestamp })
+        .collect();
+    storage::lock(store).commit(&points, scrape, &plan.wanted, plan.bounds(), decode)
+}
+
+fn decode(series: &str) -> Result<Labels, String> {
+    exposition::labels(series).map(|(_, labels)| labels).map_err(|error| error.to_string())
+}
+
+fn malformed(error: &exposition::Error) -> Failure {
+    Failure::new(FailureReason::Exposition, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Identity;
+
+    #[test]
+    fn offsets_spread_targets_over_the_whole_interval() {
+        let mut buckets = [0_u32; 10];
+        for port in 0..10_000 {
+            let id = TargetId::new("job", &format!("http://127.0.0.1:{port}/metrics"), &Identity::default());
+            let offset = offset(&id, Duration::from_secs(10));
+            buckets[(offset.as_secs() as usize).min(9)] += 1;
+        }
+        assert!(buckets.iter().all(|count| (800..1200).contains(count)), "{buckets:?}");
+    }
+}
