@@ -70,3 +70,4 @@ pub mod exposition;
 pub mod storage;
 pub mod aggregate;
 pub mod provider;
+pub mod api;

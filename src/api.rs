@@ -1,0 +1,229 @@
+//! `custom.metrics.k8s.io` v1beta1 and v1beta2, `external.metrics.k8s.io` v1beta1, and their discovery.
+//!
+//! A request comes in, an answer goes out, and nothing waits in between: the handler borrows the
+//! current configuration, inventory and storage. It never asks a target, an engine or the kube API.
+//! Bodies are JSON only, which the HPA takes behind its preference for protobuf.
+
+mod discovery;
+mod metrics;
+mod negotiation;
+mod status;
+mod types;
+
+pub use metrics::Metrics;
+pub use status::Status;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::model::selector::{FieldSelector, Selector};
+use crate::model::{GroupResource, Inventory};
+use crate::provider::{Objects, View};
+use crate::storage::Storage;
+use negotiation::Representation;
+use types::CustomVersion;
+
+pub const CUSTOM_GROUP: &str = "custom.metrics.k8s.io";
+pub const EXTERNAL_GROUP: &str = "external.metrics.k8s.io";
+/// The only version of the external metrics API.
+const EXTERNAL_VERSION: &str = "v1beta1";
+
+/// What answers are made from. Clones share the content.
+#[derive(Clone)]
+pub struct Api {
+    pub config: watch::Receiver<Arc<Config>>,
+    pub inventory: watch::Receiver<Arc<Inventory>>,
+    pub storage: Storage,
+    pub clock: Clock,
+    pub metrics: Metrics,
+}
+
+/// A request, taken apart.
+struct Asked<'a> {
+    headers: &'a HeaderMap,
+    parameters: HashMap<String, String>,
+}
+
+// === impl Api ===
+
+impl Api {
+    /// Everything that is not an admin path: `/apis/…`, the index and what is not found.
+    pub fn router(self) -> Router {
+        Router::new().fallback(handle).with_state(self)
+    }
+
+    fn answer(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Response, Status> {
+        let segments = segments(uri.path())?;
+        let parameters = Query::try_from_uri(uri).map_or_else(|_| HashMap::new(), |Query(parameters)| parameters);
+        let asked = Asked { headers, parameters };
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return Err(Status::method_not_allowed());
+        }
+        self.route(&segments, &asked)
+    }
+
+    /// The table of contents of the API.
+    fn route(&self, segments: &[&str], asked: &Asked<'_>) -> Result<Response, Status> {
+        match *segments {
+            [] => asked.json(&discovery::index()),
+            ["version"] => asked.json(&discovery::version()),
+            ["apis"] => self.groups(asked),
+            ["apis", group] => asked.json(&discovery::group(group).ok_or_else(Status::resource_not_found)?),
+            ["apis", CUSTOM_GROUP, version] => {
+                let version = CustomVersion::parse(version).ok_or_else(Status::resource_not_found)?;
+                self.with_view(|view| asked.json(&discovery::custom_resources(view, version)))
+            }
+            ["apis", EXTERNAL_GROUP, EXTERNAL_VERSION] => {
+                self.with_view(|view| asked.json(&discovery::external_resources(view)))
+            }
+            ["apis", CUSTOM_GROUP, version, ref rest @ ..] => {
+                let version = CustomVersion::parse(version).ok_or_else(Status::resource_not_found)?;
+                self.custom(version, rest, asked)
+            }
+            ["apis", EXTERNAL_GROUP, EXTERNAL_VERSION, "namespaces", namespace, metric] => {
+                self.external(namespace, metric, asked)
+            }
+            ["apis", ..] => Err(Status::resource_not_found()),
+            _ => Ok((StatusCode::NOT_FOUND, asked.json(&discovery::index())?).into_response()),
+        }
+    }
+
+    fn custom(&self, version: CustomVersion, rest: &[&str], asked: &Asked<'_>) -> Result<Response, Status> {
+        match *rest {
+            // The Namespace object itself: the HPA asks with its own namespace.
+            ["namespaces", namespace, "metrics", metric] => {
+                self.custom_values(version, &GroupResource::core("namespaces"), None, namespace, metric, asked)
+            }
+            ["namespaces", namespace, resource, name, metric] => {
+                self.custom_values(version, &GroupResource::parse(resource), Some(namespace), name, metric, asked)
+            }
+            [resource, name, metric] => {
+                self.custom_values(version, &GroupResource::parse(resource), None, name, metric, asked)
+            }
+            _ => Err(Status::resource_not_found()),
+        }
+    }
+
+    fn custom_values(
+        &self,
+        version: CustomVersion,
+        resource: &GroupResource,
+        namespace: Option<&str>,
+        name: &str,
+        metric: &str,
+        asked: &Asked<'_>,
+    ) -> Result<Response, Status> {
+        let objects_selector = asked.selector("labelSelector")?;
+        let metric_selector = asked.selector("metricLabelSelector")?;
+        let fields = asked.field_selector()?;
+        if name != "*" && !fields.matches(name, namespace.unwrap_or_default()) {
+            return Err(Status::bad_request(format!("the fieldSelector does not fit the name {name} in the path")));
+        }
+        let objects = if name == "*" { Objects::Selected(&objects_selector) } else { Objects::Named(name) };
+        self.with_view(|view| {
+            let mut values = view.custom(resource, namespace, &objects, metric, &metric_selector)?;
+            values.retain(|value| {
+                fields.matches(&value.object.name, value.object.namespace.as_deref().unwrap_or_default())
+            });
+            asked.json(&types::custom_list(version, metric, &metric_selector, &values))
+        })
+    }
+
+    fn external(&self, namespace: &str, metric: &str, asked: &Asked<'_>) -> Result<Response, Status> {
+        if asked.parameters.get("watch").is_some_and(|watch| matches!(watch.as_str(), "true" | "1")) {
+            return Err(Status::method_not_allowed());
+        }
+        let selector = asked.selector("labelSelector")?;
+        self.with_view(|view| {
+            let values = view.external(namespace, metric, &selector)?;
+            asked.json(&types::external_list(metric, &values))
+        })
+    }
+
+    fn groups(&self, asked: &Asked<'_>) -> Result<Response, Status> {
+        match negotiation::of_discovery(asked.headers) {
+            Some(Representation::Json) => asked.json(&discovery::groups()),
+            Some(Representation::AggregatedDiscovery) => {
+                self.with_view(|view| Ok(discovery::aggregated(view, asked.headers.get(header::IF_NONE_MATCH))))
+            }
+            None => Err(Status::not_acceptable()),
+        }
+    }
+
+    fn with_view<T>(&self, answer: impl FnOnce(&View<'_>) -> T) -> T {
+        let config = self.config.borrow().clone();
+        let inventory = self.inventory.borrow().clone();
+        answer(&View { config: &config, inventory: &inventory, storage: &self.storage, now: self.clock.now() })
+    }
+}
+
+async fn handle(State(api): State<Api>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    let timing = api.metrics.start(uri.path());
+    let response = api.answer(&method, &uri, &headers).unwrap_or_else(|status| {
+        if status.code.is_client_error() && status.code != StatusCode::NOT_FOUND {
+            tracing::debug!(code = status.code.as_u16(), "request refused: {}", status.message);
+        }
+        status.into_response()
+    });
+    timing.finish(response.status());
+    response
+}
+
+/// The segments of a path, each percent-decoded on its own, so that `%2F` stays part of a name. Empty
+/// ones at the end are left out: `/apis/` is `/apis`.
+fn segments(path: &str) -> Result<Vec<String>, Status> {
+    let raw = path.trim_start_matches('/').trim_end_matches('/');
+    if raw.is_empty() {
+        return Ok(Vec::new());
+    }
+    let decode = |segment| percent_decode_str(segment).decode_utf8().map(std::borrow::Cow::into_owned);
+    let decoded: Result<Vec<_>, _> = raw.split('/').map(decode).collect();
+    decoded.map_err(|_| Status::bad_request("the path is not UTF-8 after percent-decoding"))
+}
+
+// === impl Asked ===
+
+impl Asked<'_> {
+    fn selector(&self, parameter: &str) -> Result<Selector, Status> {
+        let text = self.parameters.get(parameter).map_or("", String::as_str);
+        Selector::parse(text)
+            .map_err(|error| Status::bad_request(format!("unable to parse {parameter} {text:?}: {error}")))
+    }
+
+    fn field_selector(&self) -> Result<FieldSelector, Status> {
+        let text = self.parameters.get("fieldSelector").map_or("", String::as_str);
+        FieldSelector::parse(text)
+            .map_err(|error| Status::bad_request(format!("unable to parse fieldSelector {text:?}: {error}")))
+    }
+
+    /// A JSON answer, indented for people: `?pretty=true`, curl, wget and browsers.
+    fn json(&self, body: &impl Serialize) -> Result<Response, Status> {
+        if negotiation::of_json(self.headers).is_none() {
+            return Err(Status::not_acceptable());
+        }
+        let bytes = if self.is_pretty() { serde_json::to_vec_pretty(body) } else { serde_json::to_vec(body) };
+        let mut bytes = bytes.expect("our types have string keys only and so always serialize");
+        bytes.push(b'\n');
+        Ok(([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache, private")], bytes)
+            .into_response())
+    }
+
+    fn is_pretty(&self) -> bool {
+        if let Some(pretty) = self.parameters.get("pretty") {
+            return matches!(pretty.as_str(), "" | "1" | "true");
+        }
+        let agent = self.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+        ["curl/", "Wget/", "Mozilla/5.0"].iter().any(|person| agent.starts_with(person))
+    }
+}

@@ -1,0 +1,160 @@
+//! What this server serves, said in the forms that clients and the aggregator ask for.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher};
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use crate::api::types::CustomVersion;
+use crate::api::{CUSTOM_GROUP, EXTERNAL_GROUP, EXTERNAL_VERSION};
+use crate::provider::View;
+
+const AGGREGATED_TYPE: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/// `GET /`: the paths there are.
+pub(super) fn index() -> Value {
+    let groups = [CUSTOM_GROUP, EXTERNAL_GROUP].map(|group| format!("/apis/{group}"));
+    let mut paths = vec!["/api/v1/targets".to_owned(), "/apis".to_owned()];
+    for group in &groups {
+        paths.push(group.clone());
+    }
+    paths.extend(CustomVersion::ALL.map(|version| format!("/apis/{CUSTOM_GROUP}/{}", version.name())));
+    paths.push(format!("/apis/{EXTERNAL_GROUP}/{EXTERNAL_VERSION}"));
+    paths.extend(["/livez", "/metrics", "/readyz", "/status", "/version"].map(str::to_owned));
+    paths.sort();
+    json!({ "paths": paths })
+}
+
+/// `GET /version`, in the form that `kubectl version` reads.
+pub(super) fn version() -> Value {
+    let version = env!("CARGO_PKG_VERSION");
+    let mut parts = version.split('.');
+    json!({
+        "major": parts.next(), "minor": parts.next(), "gitVersion": format!("v{version}"),
+        "gitCommit": "", "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "rustc",
+        "platform": format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
+    })
+}
+
+/// `GET /apis`: an `APIGroupList`.
+pub(super) fn groups() -> Value {
+    json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": [entry(CUSTOM_GROUP), entry(EXTERNAL_GROUP)] })
+}
+
+/// `GET /apis/<group>`: an `APIGroup`; `None` for a group that is not ours.
+pub(super) fn group(name: &str) -> Option<Value> {
+    if ![CUSTOM_GROUP, EXTERNAL_GROUP].contains(&name) {
+        return None;
+    }
+    let mut group = json!({ "kind": "APIGroup", "apiVersion": "v1" });
+    let entry = entry(name);
+    for key in ["name", "versions", "preferredVersion"] {
+        group[key] = entry[key].clone();
+    }
+    Some(group)
+}
+
+fn entry(group: &str) -> Value {
+    let versions: Vec<_> = versions(group)
+        .into_iter()
+        .map(|version| json!({ "groupVersion": format!("{group}/{version}"), "version": version }))
+        .collect();
+    json!({ "name": group, "versions": versions, "preferredVersion": versions[0] })
+}
+
+/// Preferred version first.
+fn versions(group: &str) -> Vec<&'static str> {
+    match group {
+        CUSTOM_GROUP => CustomVersion::ALL.map(CustomVersion::name).to_vec(),
+        _ => vec![EXTERNAL_VERSION],
+    }
+}
+
+/// `GET /apis/custom.metrics.k8s.io/<version>`: an `APIResourceList`.
+pub(super) fn custom_resources(view: &View<'_>, version: CustomVersion) -> Value {
+    let resource = |(resource, metric): (crate::model::GroupResource, &str)| {
+        json!({
+            "name": format!("{resource}/{metric}"), "singularName": "", "namespaced": !resource.is_cluster_scoped(),
+            "kind": "MetricValueList", "verbs": ["get"],
+        })
+    };
+    let resources: Vec<_> = view.custom_metrics().into_iter().map(resource).collect();
+    resource_list(CUSTOM_GROUP, version.name(), &resources)
+}
+
+/// `GET /apis/external.metrics.k8s.io/v1beta1`: an `APIResourceList`.
+pub(super) fn external_resources(view: &View<'_>) -> Value {
+    let resource = |metric| json!({ "name": metric, "singularName": "", "namespaced": true, "kind": "ExternalMetricValueList", "verbs": ["get"] });
+    let resources: Vec<_> = view.external_metrics().map(resource).collect();
+    resource_list(EXTERNAL_GROUP, EXTERNAL_VERSION, &resources)
+}
+
+fn resource_list(group: &str, version: &str, resources: &[Value]) -> Value {
+    json!({
+        "kind": "APIResourceList", "apiVersion": "v1",
+        "groupVersion": format!("{group}/{version}"), "resources": resources,
+    })
+}
+
+/// `GET /apis` as an `APIGroupDiscoveryList`, or 304 when the client has this one already.
+pub(super) fn aggregated(view: &View<'_>, known: Option<&HeaderValue>) -> Response {
+    let body = aggregated_list(view).to_string();
+    let etag = etag(&body);
+    let headers = [
+        (header::CONTENT_TYPE, AGGREGATED_TYPE),
+        (header::ETAG, etag.as_str()),
+        (header::VARY, "Accept"),
+        (header::CACHE_CONTROL, "public"),
+    ];
+    if known.is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
+        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    }
+    (headers, body).into_response()
+}
+
+/// The same document has the same tag on every replica: the hash has fixed keys.
+fn etag(body: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(body.as_bytes());
+    format!("\"{:016X}\"", hasher.finish())
+}
+
+fn aggregated_list(view: &View<'_>) -> Value {
+    let custom = custom_discovery(view);
+    let external = external_discovery(view);
+    let item = |group: &str, resources: &[Value]| {
+        let version = |version| json!({ "version": version, "freshness": "Current", "resources": resources });
+        let versions: Vec<_> = versions(group).into_iter().map(version).collect();
+        json!({ "metadata": { "name": group, "creationTimestamp": null }, "versions": versions })
+    };
+    json!({
+        "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {},
+        "items": [item(CUSTOM_GROUP, &custom), item(EXTERNAL_GROUP, &external)],
+    })
+}
+
+/// Metrics as subresources of resources that have no operation of their own.
+fn custom_discovery(view: &View<'_>) -> Vec<Value> {
+    let mut by_resource: BTreeMap<_, Vec<Value>> = BTreeMap::new();
+    for (resource, metric) in view.custom_metrics() {
+        let kind = json!({ "group": "", "version": "", "kind": "MetricValueList" });
+        let subresource = json!({ "subresource": metric, "responseKind": kind, "verbs": ["get"] });
+        by_resource.entry(resource).or_default().push(subresource);
+    }
+    let resource = |(resource, subresources): (crate::model::GroupResource, Vec<Value>)| {
+        json!({
+            "resource": resource.to_string(), "responseKind": { "group": "", "version": "", "kind": "" },
+            "scope": if resource.is_cluster_scoped() { "Cluster" } else { "Namespaced" },
+            "singularResource": "", "verbs": null, "subresources": subresources,
+        })
+    };
+    by_resource.into_iter().map(resource).collect()
+}
+
+fn external_discovery(view: &View<'_>) -> Vec<Value> {
+    let kind = json!({ "group": "", "version": "", "kind": "ExternalMetricValueList" });
+    let resource = |metric| json!({ "resource": metric, "responseKind": kind, "scope": "Namespaced", "singularResource": "", "verbs": ["get"] });
+    view.external_metrics().map(resource).collect()
+}

@@ -1,0 +1,73 @@
+//! Every failure as a Kubernetes `Status`, in one table of constructors.
+//!
+//! The message is all that an operator sees of an answer in `kubectl describe hpa`. There is never a
+//! `Retry-After`: client-go would sleep on it inside an HPA worker.
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::provider;
+
+/// A failed request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    pub code: StatusCode,
+    pub reason: &'static str,
+    pub message: String,
+}
+
+// === impl Status ===
+
+impl Status {
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "BadRequest", message)
+    }
+
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NotFound", message)
+    }
+
+    /// A path that is no resource of this API.
+    pub fn resource_not_found() -> Self {
+        Self::not_found("the server could not find the requested resource")
+    }
+
+    pub fn method_not_allowed() -> Self {
+        let message = "the server does not allow this method on the requested resource; metrics are read with GET";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
+    }
+
+    pub fn not_acceptable() -> Self {
+        let message = "only the following media types are accepted: application/json";
+        Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message)
+    }
+
+    fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { code, reason, message: message.into() }
+    }
+}
+
+impl From<provider::Error> for Status {
+    fn from(error: provider::Error) -> Self {
+        match error.is_bad_request() {
+            true => Self::bad_request(error.to_string()),
+            false => Self::not_found(error.to_string()),
+        }
+    }
+}
+
+impl IntoResponse for Status {
+    fn into_response(self) -> Response {
+        let body = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": self.message, "reason": self.reason, "code": self.code.as_u16(),
+        });
+        let headers = [
+            (header::CONTENT_TYPE, "application/json"),
+            (header::CACHE_CONTROL, "no-cache, private"),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        ];
+        (self.code, headers, format!("{body}\n")).into_response()
+    }
+}
