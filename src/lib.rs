@@ -71,3 +71,6 @@ pub mod storage;
 pub mod aggregate;
 pub mod provider;
 pub mod api;
+pub mod serving;
+pub mod admin;
+pub mod telemetry;

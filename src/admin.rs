@@ -1,0 +1,100 @@
+//! `/livez`, `/readyz`, `/metrics`, and the pages that show the targets.
+//!
+//! Readiness checks are closures handed in by `server`; this module only asks them.
+
+mod exposition;
+mod targets;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::discovery::SourceStates;
+use crate::model::Inventory;
+use crate::storage::Storage;
+
+/// What the admin pages show. Clones share the content.
+#[derive(Clone)]
+pub struct Admin {
+    pub checks: Arc<Vec<Check>>,
+    pub registry: Arc<Registry>,
+    pub inventory: watch::Receiver<Arc<Inventory>>,
+    pub storage: Storage,
+    pub sources: SourceStates,
+    pub clock: Clock,
+}
+
+/// One readiness check.
+pub struct Check {
+    pub name: &'static str,
+    pub ask: Box<dyn Fn() -> Readiness + Send + Sync>,
+}
+
+/// The answer of a check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    Ok,
+    /// Serving goes on, and someone should look.
+    Degraded(String),
+    NotReady(String),
+}
+
+// === impl Admin ===
+
+impl Admin {
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/livez", get(|| async { "ok" }))
+            .route("/healthz", get(|| async { "ok" }))
+            .route("/readyz", get(ready))
+            .route("/metrics", get(metrics))
+            .route("/api/v1/targets", get(targets::json))
+            .route("/status", get(targets::page))
+            .with_state(self)
+    }
+}
+
+/// 200 or 503. The lines of all checks are shown when one is not plainly ok, or with `?verbose`.
+async fn ready(State(admin): State<Admin>, Query(parameters): Query<HashMap<String, String>>) -> Response {
+    let answers: Vec<_> = admin.checks.iter().map(|check| (check.name, (check.ask)())).collect();
+    let ready = !answers.iter().any(|(_, answer)| matches!(answer, Readiness::NotReady(_)));
+    let plain = answers.iter().all(|(_, answer)| *answer == Readiness::Ok);
+    if plain && !parameters.contains_key("verbose") {
+        return "ok".into_response();
+    }
+    let mut body = String::new();
+    for (name, answer) in &answers {
+        body.push_str(&match answer {
+            Readiness::Ok => format!("[+]{name} ok\n"),
+            Readiness::Degraded(what) => format!("[!]{name} degraded: {what}\n"),
+            Readiness::NotReady(why) => format!("[-]{name} failed: {why}\n"),
+        });
+    }
+    body.push_str(if ready { "readyz check passed\n" } else { "readyz check failed\n" });
+    (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, body).into_response()
+}
+
+/// The own metrics: OpenMetrics where the client takes it, the text format otherwise.
+async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let (content_type, body) = exposition::encode(&admin.registry, accept.contains("application/openmetrics-text"));
+    ([(header::CONTENT_TYPE, content_type)], body).into_response()
+}
+
+impl std::fmt::Display for Readiness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ok => f.write_str("ok"),
+            Self::Degraded(what) => write!(f, "degraded: {what}"),
+            Self::NotReady(why) => write!(f, "not ready: {why}"),
+        }
+    }
+}

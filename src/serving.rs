@@ -1,0 +1,107 @@
+//! The HTTPS listener: TLS, HTTP/1.1 and HTTP/2, and a drain that ends.
+//!
+//! Until requests are authenticated, only loopback addresses are accepted.
+
+mod certificate;
+
+pub use certificate::{Certificate, CertificateError};
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+/// Why the port cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    #[error(
+        "refusing to listen on {0}: requests are not authenticated yet, so only loopback addresses \
+         (127.0.0.0/8, ::1) are allowed"
+    )]
+    NotLoopback(SocketAddr),
+    #[error("cannot listen on {address}: {source}")]
+    Io { address: SocketAddr, source: io::Error },
+}
+
+/// A client that has not finished the TLS handshake or a request's headers by then is cut off.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pause after a failed `accept`, which mostly means that file descriptors ran out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Opens the port.
+///
+/// # Errors
+/// [`BindError`] for an address that is not loopback, or one that is taken or not there.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    if !address.ip().is_loopback() {
+        return Err(BindError::NotLoopback(address));
+    }
+    TcpListener::bind(address).await.map_err(|source| BindError::Io { address, source })
+}
+
+/// Serves until `shutdown`, then lets requests under way finish for at most `drain_timeout`.
+pub async fn serve(
+    listener: TcpListener,
+    certificate: &Certificate,
+    router: Router,
+    drain_timeout: Duration,
+    shutdown: CancellationToken,
+) {
+    let acceptor = TlsAcceptor::from(certificate.server_config());
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, acceptor.clone(), router.clone(), graceful.watcher()));
+                }
+                Err(error) => {
+                    tracing::warn!("cannot accept a connection: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    drop(listener);
+    drain(graceful, connections, drain_timeout).await;
+}
+
+async fn drain(graceful: GracefulShutdown, mut connections: JoinSet<()>, timeout: Duration) {
+    let finished = async {
+        graceful.shutdown().await;
+        while connections.join_next().await.is_some() {}
+    };
+    if tokio::time::timeout(timeout, finished).await.is_err() {
+        tracing::warn!(timeout_seconds = timeout.as_secs_f64(), "connections cut off: they did not finish in time");
+    }
+}
+
+/// One connection from handshake to end. Its errors are the client's and end nothing else.
+async fn connection(stream: TcpStream, acceptor: TlsAcceptor, router: Router, watcher: Watcher) {
+    drop(stream.set_nodelay(true));
+    let tls = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+        Ok(Ok(tls)) => tls,
+        Ok(Err(error)) => return tracing::debug!("TLS handshake fails: {error}"),
+        Err(_) => return tracing::debug!("TLS handshake takes too long"),
+    };
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_TIMEOUT);
+    builder.http2().timer(TokioTimer::new());
+    let served = builder.serve_connection(TokioIo::new(tls), TowerToHyperService::new(router));
+    if let Err(error) = watcher.watch(served.into_owned()).await {
+        tracing::debug!("connection ends: {error}");
+    }
+}

@@ -1,0 +1,111 @@
+//! The correlation id of a request, its span and its log line.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Instant;
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use opentelemetry::propagation::Extractor;
+use tracing::{Instrument, Span, field};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+
+/// Ids longer than this are cut: they go into every log line.
+const ID_LENGTH_MAX: usize = 64;
+
+/// Middleware: gives the request a span with its correlation id, logs it once when it is answered, and
+/// sends the id back as `Audit-Id`.
+pub async fn correlate(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = correlation_id(request.headers());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let span = tracing::info_span!(
+        "request", otel.kind = "server", audit_id = %id, trace_id = field::Empty,
+        http.request.method = %method, url.path = %path, http.response.status_code = field::Empty,
+    );
+    join_trace(&span, request.headers());
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let code = response.status().as_u16();
+    span.record("http.response.status_code", code);
+    span.in_scope(|| log(&path, code, started));
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(AUDIT_ID, value);
+    }
+    response
+}
+
+fn log(path: &str, code: u16, started: Instant) {
+    let duration_seconds = started.elapsed().as_secs_f64();
+    // Probes and scrapes come every few seconds and say nothing.
+    if matches!(path, "/livez" | "/readyz" | "/healthz" | "/metrics") {
+        tracing::debug!(code, duration_seconds, "request answered");
+    } else {
+        tracing::info!(code, duration_seconds, "request answered");
+    }
+}
+
+/// What the caller calls the request, or a new id.
+fn correlation_id(headers: &HeaderMap) -> String {
+    let given = headers.get(AUDIT_ID).and_then(|id| id.to_str().ok());
+    let given = given.filter(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic()));
+    match given.or_else(|| trace_id(headers)) {
+        Some(id) => id[..id.len().min(ID_LENGTH_MAX)].to_owned(),
+        None => new_id(),
+    }
+}
+
+/// The trace id of a W3C `traceparent` (`00-<32 hex>-<16 hex>-<2 hex>`).
+fn trace_id(headers: &HeaderMap) -> Option<&str> {
+    let parent = headers.get("traceparent")?.to_str().ok()?;
+    let id = parent.split('-').nth(1)?;
+    (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
+}
+
+/// 128 bits that no other request of this fleet has: std seeds each `RandomState` differently.
+fn new_id() -> String {
+    let half = || RandomState::new().hash_one(Instant::now());
+    format!("{:016x}{:016x}", half(), half())
+}
+
+fn join_trace(span: &Span, headers: &HeaderMap) {
+    if let Some(id) = trace_id(headers) {
+        span.record("trace_id", id);
+    }
+    let parent = opentelemetry::global::get_text_map_propagator(|propagator| propagator.extract(&Headers(headers)));
+    // Without an exporter there is no trace to join.
+    drop(span.set_parent(parent));
+}
+
+struct Headers<'a>(&'a HeaderMap);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.to_str().ok()
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(HeaderName::as_str).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn the_audit_id_goes_before_the_trace_id_before_a_new_one() {
+        let parent = ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        assert_eq!(correlation_id(&headers(&[("audit-id", "a-1"), parent])), "a-1");
+        assert_eq!(correlation_id(&headers(&[parent])), "0af7651916cd43dd8448eb211c80319c");
+        let (one, two) = (correlation_id(&headers(&[])), correlation_id(&headers(&[("traceparent", "junk")])));
+        assert_eq!((one.len(), two.len()), (32, 32));
+        assert_ne!(one, two);
+    }
+}
