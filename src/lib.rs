@@ -74,3 +74,4 @@ pub mod api;
 pub mod serving;
 pub mod admin;
 pub mod telemetry;
+pub mod server;
