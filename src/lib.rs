@@ -75,3 +75,4 @@ pub mod serving;
 pub mod admin;
 pub mod telemetry;
 pub mod server;
+pub mod hpa;
