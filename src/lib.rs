@@ -61,18 +61,24 @@
 
 // In reading order.
 pub mod model;
-pub mod config;
+
 pub mod clock;
-pub mod discovery;
-pub mod client;
-pub mod scrape;
-pub mod exposition;
-pub mod storage;
+pub mod config;
+
 pub mod aggregate;
-pub mod provider;
 pub mod api;
+pub mod client;
+pub mod discovery;
+pub mod exposition;
+pub mod provider;
+pub mod scrape;
 pub mod serving;
+pub mod storage;
+
 pub mod admin;
-pub mod telemetry;
 pub mod server;
+pub mod telemetry;
+
+pub mod cli;
+pub mod demo;
 pub mod hpa;

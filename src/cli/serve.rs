@@ -1,0 +1,55 @@
+//! `plimsoll serve`: the main job.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::bail;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::config;
+use crate::server::{self, CertificateSource, Options};
+
+/// Process settings; changing one takes a restart. Everything else is in the configuration file.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration file: targets and metrics. It is watched, and taken up when it changes.
+    #[arg(long, env = "PLIMSOLL_CONFIG", value_name = "FILE")]
+    pub config: PathBuf,
+    /// Address and port of the HTTPS listener; port 0 takes a free one. Loopback only, for now.
+    #[arg(long, env = "PLIMSOLL_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:6443")]
+    pub listen: SocketAddr,
+    /// Serving certificate (chain), PEM. Without it a self-signed one is made for local use.
+    #[arg(long, env = "PLIMSOLL_TLS_CERT_FILE", value_name = "FILE", requires = "tls_private_key_file")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// Private key of the serving certificate, PEM.
+    #[arg(long, env = "PLIMSOLL_TLS_PRIVATE_KEY_FILE", value_name = "FILE", requires = "tls_cert_file")]
+    pub tls_private_key_file: Option<PathBuf>,
+    /// Seconds that requests under way get at shutdown.
+    #[arg(long, env = "PLIMSOLL_DRAIN_TIMEOUT", value_name = "SECONDS", default_value_t = 10)]
+    pub drain_timeout: u64,
+}
+
+/// Serves until `shutdown`.
+///
+/// # Errors
+/// Whatever keeps it from starting: the configuration, the certificate, the port.
+pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let Args { config, listen, tls_cert_file, tls_private_key_file, drain_timeout } = args;
+    let certificate = match (tls_cert_file, tls_private_key_file) {
+        (Some(certificate), Some(key)) => CertificateSource::Files { certificate, key },
+        (None, None) => CertificateSource::SelfSigned,
+        _ => bail!("--tls-cert-file and --tls-private-key-file go together"),
+    };
+    let options = Options {
+        config: config::load(&config)?,
+        config_file: Some(config),
+        address: listen,
+        certificate,
+        drain_timeout: Duration::from_secs(drain_timeout),
+        clock: Clock::system(),
+    };
+    server::start(options, shutdown).await?.wait().await?;
+    Ok(())
+}
