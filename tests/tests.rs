@@ -1,1 +1,26 @@
-//! The one integration binary.
+//! The one integration binary: each module is one boundary, tested against the real parts.
+
+#![expect(clippy::disallowed_methods, reason = "fake targets end with the runtime of their test")]
+
+mod harness;
+
+// The metrics APIs as a client sees them: bodies, selectors, discovery, errors.
+mod api;
+// Configuration files, good and bad, and the samples under deploy/.
+mod config;
+// Static targets, file_sd and http_sd.
+mod discovery;
+// The whole program as a process: command line, logs, traces, signals, ports.
+mod process;
+// The demo: what it prints works as printed.
+mod demo;
+// What the README shows is true.
+mod readme;
+// Programs that nobody here wrote: Prometheus, node exporter, promtool.
+mod real;
+// A changed configuration file.
+mod reload;
+// Targets good, bad and hostile.
+mod scrape;
+// The map in lib.rs is true: imports, orphans, module docs.
+mod tidy;

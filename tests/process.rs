@@ -1,0 +1,268 @@
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message;
+use serde_json::Value;
+
+use crate::harness::program::{PLIMSOLL, Program};
+use crate::harness::target::{Behaviour, Target};
+use crate::harness::{Answer, eventually, install_crypto};
+
+const PATIENCE: Duration = Duration::from_secs(15);
+
+fn config_file(target_url: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
+    let yaml = format!(
+        "scrape_configs:\n  - job_name: job\n    scrape_interval: 300ms\n    scrape_timeout: 250ms\n    targets:\n      \
+         - {{url: \"{target_url}\", namespace: ns, pod: pod}}\nmetrics:\n  - {{name: load, gauge: {{series: load, combine: sum}}}}\n"
+    );
+    std::fs::write(file.path(), yaml).expect("written");
+    file
+}
+
+fn plimsoll(arguments: &[&str]) -> Command {
+    let mut command = Command::new(PLIMSOLL);
+    command.args(arguments).env_remove("OTEL_EXPORTER_OTLP_ENDPOINT");
+    command
+}
+
+/// Starts `plimsoll serve` on a free port and gives its base URL.
+fn serve(config: &tempfile::NamedTempFile, more: &[&str]) -> (Program, String) {
+    let path = config.path().to_str().expect("UTF-8");
+    let program = Program::start(plimsoll(&[&["serve", "--config", path, "--listen", "127.0.0.1:0"], more].concat()));
+    let line = program.line(&["serving", "127.0.0.1:"]);
+    let address =
+        line.split(['"', ' ', '=']).find(|word| word.starts_with("127.0.0.1:")).expect("an address").to_owned();
+    (program, format!("https://{address}"))
+}
+
+fn client() -> reqwest::Client {
+    install_crypto();
+    reqwest::Client::builder().tls_danger_accept_invalid_certs(true).no_proxy().build().expect("a client")
+}
+
+async fn get(http: &reqwest::Client, url: &str) -> Answer {
+    Answer::of(http.get(url).send().await.expect("an answer")).await
+}
+
+/// Runs a command that cannot start; its complaint is one line.
+fn complaint(arguments: &[&str]) -> String {
+    let output = plimsoll(arguments).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    let lines: Vec<_> = said.lines().filter(|line| line.starts_with("plimsoll: ")).collect();
+    assert_eq!(lines.len(), 1, "{said}");
+    lines[0].to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_serves_and_ends_cleanly_on_sigterm() {
+    let target = Target::page("load 5\n").await;
+    let config = config_file(&target.url);
+    let (mut program, base) = serve(&config, &[]);
+    let http = client();
+    let path = format!("{base}/apis/custom.metrics.k8s.io/v1beta2/namespaces/ns/pods/pod/load");
+    eventually(|| get(&http, &path), |answer| answer.code == 200).await;
+    for page in ["livez", "readyz", "healthz"] {
+        assert_eq!(get(&http, &format!("{base}/{page}")).await.body, "ok", "{page}");
+    }
+    program.signal("TERM");
+    assert_eq!(program.wait(PATIENCE).code(), Some(0), "{}", program.output());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_load_no_request_is_lost_at_the_shutdown() {
+    let target = Target::page("load 5\n").await;
+    let config = config_file(&target.url);
+    let (mut program, base) = serve(&config, &[]);
+    let http = client();
+    let url = format!("{base}/apis/custom.metrics.k8s.io/v1beta2/namespaces/ns/pods/pod/load");
+    eventually(|| get(&http, &url), |answer| answer.code == 200).await;
+    let asking = (0..8).map(|_| {
+        let (http, url) = (http.clone(), url.clone());
+        tokio::spawn(async move {
+            // Until the port is closed; an answer that begins must be whole.
+            let mut answers = 0_u32;
+            while let Ok(response) = http.get(&url).send().await {
+                assert_eq!(response.status(), 200);
+                response.text().await.expect("a whole body");
+                answers += 1;
+            }
+            answers
+        })
+    });
+    let asking: Vec<_> = asking.collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    program.signal("TERM");
+    for task in asking {
+        assert!(task.await.expect("no broken answer") > 0);
+    }
+    assert_eq!(program.wait(PATIENCE).code(), Some(0), "{}", program.output());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hanging_target_does_not_hold_up_the_shutdown() {
+    let target = Target::start(Behaviour::Hang).await;
+    let config = config_file(&target.url);
+    let (mut program, _) = serve(&config, &[]);
+    program.line(&["scrape fails", "timeout"]);
+    program.signal("INT");
+    assert_eq!(program.wait(Duration::from_secs(5)).code(), Some(0), "{}", program.output());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readiness_waits_for_the_first_scrape_round() {
+    let target = Target::start(Behaviour::Hang).await;
+    let config = config_file(&target.url);
+    let text = std::fs::read_to_string(config.path()).expect("read").replace("300ms", "20s").replace("250ms", "19s");
+    std::fs::write(config.path(), text).expect("written");
+    let (_program, base) = serve(&config, &[]);
+    let ready = get(&client(), &format!("{base}/readyz")).await;
+    assert!(
+        ready.code == 503 && ready.body.contains("[-]scrape failed: 1 of 1 targets have not been scraped yet"),
+        "{ready:?}"
+    );
+    assert_eq!(get(&client(), &format!("{base}/livez")).await.code, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_are_json_with_the_correlation_id_of_the_request() {
+    let target = Target::page("load 5\n").await;
+    let config = config_file(&target.url);
+    let (program, base) = serve(&config, &[]);
+    let http = client();
+    let url = format!("{base}/apis/custom.metrics.k8s.io/v1beta2/namespaces/ns/pods/nobody/load");
+    let answer = http.get(&url).header("audit-id", "6f9c-audit").send().await.expect("an answer");
+    assert_eq!(answer.headers()["audit-id"], "6f9c-audit");
+    let line: Value = serde_json::from_str(&program.line(&["6f9c-audit", "request answered"])).expect("a JSON line");
+    assert_eq!((line["code"].as_u64(), line["level"].as_str()), (Some(404), Some("INFO")), "{line}");
+    assert_eq!(line["span"]["audit_id"], "6f9c-audit");
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    http.get(&url).header("traceparent", parent).send().await.expect("an answer");
+    program.line(&["0af7651916cd43dd8448eb211c80319c", "request answered"]);
+    let own = http.get(&url).send().await.expect("an answer");
+    assert_eq!(own.headers()["audit-id"].len(), 32);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_level_comes_from_the_flag_or_the_environment() {
+    let target = Target::page("load 5\n").await;
+    let config = config_file(&target.url);
+    let (program, base) = serve(&config, &["--log-level", "warn,plimsoll::server=info", "--log-format", "text"]);
+    get(&client(), &format!("{base}/apis")).await;
+    assert!(!program.output().contains("request answered"), "{}", program.output());
+    assert!(!program.output().starts_with('{'), "{}", program.output());
+    assert!(complaint(&["serve", "--config", "x", "--log-level", "a=b=c"]).contains("--log-level"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spans_of_requests_and_scrapes_reach_an_otlp_receiver() {
+    let received: Arc<Mutex<Vec<ExportTraceServiceRequest>>> = Arc::default();
+    let sink = received.clone();
+    let receive = move |body: axum::body::Bytes| {
+        let request = ExportTraceServiceRequest::decode(body).expect("an export request");
+        sink.lock().expect("not poisoned").push(request);
+        async { "" }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+    let router = axum::Router::new().route("/v1/traces", axum::routing::post(receive));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let target = Target::page("load 5\n").await;
+    let config = config_file(&target.url);
+    let (mut program, base) = serve(&config, &["--otlp-endpoint", &endpoint]);
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let url = format!("{base}/apis/external.metrics.k8s.io/v1beta1/namespaces/ns/load");
+    client().get(&url).header("traceparent", parent).send().await.expect("an answer");
+    eventually(async || target.requests().len(), |count| *count > 1).await;
+    program.signal("TERM");
+    assert_eq!(program.wait(PATIENCE).code(), Some(0), "{}", program.output());
+    let received = received.lock().expect("not poisoned");
+    let spans: Vec<_> =
+        received.iter().flat_map(|r| &r.resource_spans).flat_map(|r| &r.scope_spans).flat_map(|s| &s.spans).collect();
+    let request = spans.iter().find(|span| span.name == "request").expect("a span of the request");
+    let trace: String = request.trace_id.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(trace, "0af7651916cd43dd8448eb211c80319c", "the span continues the caller's trace");
+    assert!(
+        spans.iter().any(|span| span.name == "scrape"),
+        "{:?}",
+        spans.iter().map(|span| &span.name).collect::<Vec<_>>()
+    );
+    assert!(
+        spans.iter().all(|span| ["request", "scrape"].contains(&span.name.as_str())),
+        "spans of libraries are exported"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_keeps_it_from_starting_is_one_clear_line() {
+    let target = Target::page("load 5\n").await;
+    let config = config_file(&target.url);
+    let path = config.path().to_str().expect("UTF-8");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let said = complaint(&["serve", "--config", path, "--listen", &address]);
+    assert_eq!(said, format!("plimsoll: cannot listen on {address}: Address already in use (os error 98)"));
+    let said = complaint(&["serve", "--config", path, "--listen", "0.0.0.0:6443"]);
+    assert!(said.contains("refusing to listen on 0.0.0.0:6443: requests are not authenticated yet"), "{said}");
+    let pair = ["--tls-cert-file", "/nonexistent/tls.crt", "--tls-private-key-file", "/nonexistent/tls.key"];
+    let said = complaint(&[&["serve", "--config", path], &pair[..]].concat());
+    assert_eq!(said, "plimsoll: cannot read /nonexistent/tls.crt: No such file or directory (os error 2)");
+    let pair = ["--tls-cert-file", path, "--tls-private-key-file", path];
+    let said = complaint(&[&["serve", "--config", path], &pair[..]].concat());
+    assert_eq!(said, format!("plimsoll: {path} holds no certificate in PEM form"));
+    let said = complaint(&["serve", "--config", "/nonexistent/plimsoll.yaml"]);
+    assert!(said.contains("/nonexistent/plimsoll.yaml"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_and_key_from_files_are_served() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let made = rcgen::generate_simple_self_signed(["plimsoll.example".to_owned()]).expect("a pair");
+    let (certificate, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
+    std::fs::write(&certificate, made.cert.pem()).expect("written");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("written");
+    let target = Target::page("load 5\n").await;
+    let config = config_file(&target.url);
+    let pair = [
+        "--tls-cert-file",
+        certificate.to_str().expect("UTF-8"),
+        "--tls-private-key-file",
+        key.to_str().expect("UTF-8"),
+    ];
+    let (_program, base) = serve(&config, &pair);
+    install_crypto();
+    let address = base.trim_start_matches("https://").parse().expect("an address");
+    let root = reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).expect("a certificate");
+    let http = reqwest::Client::builder()
+        .tls_certs_only([root])
+        .resolve("plimsoll.example", address)
+        .no_proxy()
+        .build()
+        .expect("a client");
+    let port = base.rsplit(':').next().expect("a port");
+    let answer = http.get(format!("https://plimsoll.example:{port}/livez")).send().await.expect("a trusted answer");
+    assert_eq!(answer.status(), 200);
+}
+
+#[test]
+fn check_tells_every_mistake_and_fails() {
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/config/five-mistakes.bad.yaml");
+    let output = plimsoll(&["check", fixture]).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(said.lines().filter(|line| line.contains("five-mistakes.bad.yaml:")).count(), 5, "{said}");
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/config/platform.yaml");
+    let output = plimsoll(&["check", sample]).output().expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn schema_is_json_schema_for_editors() {
+    let output = plimsoll(&["schema"]).output().expect("it runs");
+    let schema: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert!(schema["properties"]["metrics"].is_object(), "{schema:#}");
+}
