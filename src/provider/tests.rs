@@ -1,1 +1,177 @@
+use std::sync::Arc;
+use std::time::Duration;
 
+use super::*;
+use crate::config::metric::{Combine, Matchers, Selection};
+use crate::config::{Limits, Shape};
+use crate::model::{Identity, OwnerReference, Target, TargetId};
+use crate::storage::notation::{START, load_into};
+use crate::storage::{Failure, FailureReason, Wanted, lock};
+
+/// A Deployment `web` in `ns`, its targets named `<pod>` or `<pod>/<container>`.
+struct World {
+    config: Config,
+    inventory: Inventory,
+    storage: Storage,
+}
+
+fn target(name: &str) -> Arc<Target> {
+    let pod = name.split('/').next().expect("a first part");
+    let owner = if pod.starts_with("alone") {
+        Vec::new()
+    } else {
+        vec![OwnerReference::parse("Deployment/web").expect("an owner")]
+    };
+    let identity = Identity { namespace: "ns".into(), pod: Some(pod.into()), owners: owner, ..Identity::default() };
+    let url = format!("http://{name}/metrics");
+    Arc::new(Target {
+        id: TargetId::new("job", &url, &identity),
+        url,
+        job: "job".into(),
+        identity,
+        scrape_interval: Duration::from_secs(15),
+        scrape_timeout: Duration::from_secs(10),
+        freshness: Duration::from_secs(40),
+    })
+}
+
+fn selection(name: &str) -> Selection {
+    Selection { name: name.into(), matchers: Matchers::default() }
+}
+
+fn definition(name: &str, shape: Shape) -> Arc<Definition> {
+    Arc::new(Definition {
+        name: name.into(),
+        description: String::new(),
+        unit: String::new(),
+        shape,
+        levels: Level::ALL.to_vec(),
+        split_by: vec!["q".into()],
+        min_coverage: 0.8,
+    })
+}
+
+impl World {
+    fn new(targets: &[&str]) -> Self {
+        let window = Duration::from_secs(60);
+        let metrics = vec![
+            definition("total", Shape::Gauge { series: selection("g"), combine: Combine::Sum }),
+            definition("mean", Shape::Gauge { series: selection("g"), combine: Combine::Avg }),
+            definition("shared", Shape::Queue { series: selection("g"), sharing: Sharing::Shared }),
+            definition("rate", Shape::Rate { counter: selection("c_total"), window }),
+        ];
+        let targets = targets.iter().map(|name| target(name)).collect();
+        let config = Config { jobs: Vec::new(), metrics, limits: Limits::default() };
+        Self { config, inventory: Inventory::new(targets, 100), storage: Storage::default() }
+    }
+
+    fn scrape(&self, name: &str, series: &[&str]) {
+        let mut wanted = Wanted::default();
+        wanted.gauge("g");
+        wanted.counter("c_total", "c_created", Duration::from_secs(60));
+        load_into(&mut lock(&self.storage.open(&target(name).id)), &wanted, series);
+    }
+
+    fn fail(&self, name: &str) {
+        let failure = Failure::new(FailureReason::Connect, "refused");
+        lock(&self.storage.open(&target(name).id)).fail(failure, START, Duration::ZERO);
+    }
+
+    fn ask(&self, resource: &str, name: &str, metric: &str, age: Duration) -> Result<f64, String> {
+        let view =
+            View { config: &self.config, inventory: &self.inventory, storage: &self.storage, now: START.plus(age) };
+        let resource = GroupResource::parse(resource);
+        let namespace = (!resource.is_cluster_scoped()).then_some("ns");
+        let values = view.custom(&resource, namespace, &Objects::Named(name), metric, &Selector::default());
+        values.map(|values| values[0].value.number).map_err(|error| error.to_string())
+    }
+
+    #[track_caller]
+    fn check(&self, resource: &str, name: &str, metric: &str, expected: f64) {
+        assert_eq!(self.ask(resource, name, metric, Duration::ZERO), Ok(expected), "{metric} of {resource} {name}");
+    }
+
+    #[track_caller]
+    fn check_absent(&self, resource: &str, name: &str, metric: &str, words: &str) {
+        let message = self.ask(resource, name, metric, Duration::ZERO).expect_err("no value");
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
+fn a_total_with_a_few_targets_missing_is_scaled_up_and_a_mean_is_not() {
+    let world = World::new(&["a", "b", "c", "d", "e"]);
+    ["a", "b", "c", "d"].iter().for_each(|name| world.scrape(name, &["g 10"]));
+    world.fail("e");
+    world.check("deployments.apps", "web", "total", 50.0);
+    world.check("deployments.apps", "web", "mean", 10.0);
+    world.check("pods", "a", "total", 10.0);
+    world.check_absent("pods", "e", "total", "the scrape fails (connect): refused; it never succeeded");
+}
+
+#[test]
+fn a_total_with_too_many_targets_missing_is_no_number() {
+    let world = World::new(&["a", "b", "c"]);
+    ["a", "b"].iter().for_each(|name| world.scrape(name, &["g 10"]));
+    world.fail("c");
+    world.check_absent(
+        "deployments.apps",
+        "web",
+        "total",
+        "2 of 3 targets have data, a share below min_coverage 0.8; target http://c/metrics",
+    );
+    world.check("deployments.apps", "web", "shared", 10.0);
+}
+
+#[test]
+fn a_pod_that_just_starts_is_not_missing() {
+    let world = World::new(&["a", "new"]);
+    world.scrape("a", &["g 10", "c_total 0"]);
+    world.check("deployments.apps", "web", "total", 10.0);
+    world.check_absent("pods", "new", "total", "not scraped yet");
+    world.check_absent("pods", "a", "rate", "c_total has 1 of the 2 samples");
+}
+
+#[test]
+fn a_container_that_does_not_expose_the_metric_is_no_part_of_it() {
+    let world = World::new(&["a/app", "a/sidecar"]);
+    world.scrape("a/app", &["g 10"]);
+    world.scrape("a/sidecar", &["other 1"]);
+    world.check("pods", "a", "total", 10.0);
+    world.check("deployments.apps", "web", "total", 10.0);
+}
+
+#[test]
+fn a_target_that_never_answered_is_missing_for_its_owner_and_not_for_the_namespace() {
+    let world = World::new(&["a", "alone"]);
+    world.scrape("a", &["g 10"]);
+    world.fail("alone");
+    world.check("namespaces", "ns", "total", 10.0);
+    world.check_absent("pods", "alone", "total", "refused");
+}
+
+#[test]
+fn a_target_whose_samples_grow_old_becomes_missing() {
+    let world = World::new(&["a"]);
+    world.scrape("a", &["g 10"]);
+    assert_eq!(world.ask("pods", "a", "total", Duration::from_secs(40)), Ok(10.0));
+    let message = world.ask("pods", "a", "total", Duration::from_secs(41)).expect_err("stale");
+    assert!(message.contains("the newest sample of g is of 2023-11-14T22:13:20Z, 41 s old"), "{message}");
+}
+
+#[test]
+fn external_items_add_up_or_are_one() {
+    let world = World::new(&["a", "b"]);
+    world.scrape("a", &["g{q=\"x\"} 10", "g{q=\"y\"} 2"]);
+    world.scrape("b", &["g{q=\"x\"} 30"]);
+    let view = View { config: &world.config, inventory: &world.inventory, storage: &world.storage, now: START };
+    let items = |metric: &str, selector: &str| -> Vec<(String, f64)> {
+        let selector = Selector::parse(selector).expect("a selector");
+        let values = view.external("ns", metric, &selector).expect("values");
+        values.iter().map(|item| (item.labels.to_string(), item.value.number)).collect()
+    };
+    assert_eq!(items("total", ""), [("{q=\"x\"}".into(), 40.0), ("{q=\"y\"}".into(), 2.0)]);
+    assert_eq!(items("shared", ""), [("{q=\"x\"}".into(), 30.0), ("{q=\"y\"}".into(), 2.0)]);
+    assert_eq!(items("mean", ""), [(String::new(), 14.0)]);
+    assert_eq!(items("mean", "q=x"), [("{q=\"x\"}".into(), 20.0)]);
+}
