@@ -2,13 +2,13 @@
 
 CARGO ?= cargo
 
-.PHONY: run test lint setup bench clean help
+.PHONY: run test lint setup clean help
 
 run: ## Build Plimsoll and show the demo: sample services, autoscaling, a live table
 	$(CARGO) run --release -- demo $(ARGS)
 
 test: setup lint ## Install what the tests need and run everything
-	$(CARGO) test
+	$(CARGO) test --lib --test tests
 
 lint: ## Formatting, clippy, rustdoc
 	$(CARGO) fmt --check
