@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::demo::board::{Board, Entry, EntryKind, MetricReport, Reading, Report};
+use crate::demo::day::TimeOfDay;
 use crate::demo::inquiry::{self, Answer};
 use crate::demo::plant::{NAMESPACE, Plant};
 use crate::demo::platform::Platform;
 use crate::demo::pod::{Phase, Pod};
-use crate::demo::table;
 use crate::demo::workload::Workload;
 use crate::hpa::{self, Amount, Decision, Flags, Memory, MetricSpec, Observed, Scale, Spec, Verdict};
 use crate::model::Timestamp;
@@ -129,7 +129,7 @@ impl Autoscaler {
             None if was_holding => (EntryKind::Resume, "every metric can be read again".to_owned()),
             _ => return None,
         };
-        Some(Entry { clock: table::clock(now), deployment: self.deployment.clone(), kind, text })
+        Some(Entry { clock: TimeOfDay::at(now).to_minutes(), deployment: self.deployment.clone(), kind, text })
     }
 
     fn reason(&self, decision: &Decision) -> String {

@@ -39,7 +39,7 @@ pub struct Day {
 
 /// Time of day, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Clock {
+pub struct TimeOfDay {
     /// 1 for the first day.
     pub day: u32,
     pub hour: u32,
@@ -86,9 +86,14 @@ impl Day {
     }
 }
 
-// === impl Clock ===
+// === impl TimeOfDay ===
 
-impl Clock {
+impl TimeOfDay {
+    /// Without the day: `14:05`.
+    pub fn to_minutes(self) -> String {
+        format!("{:02}:{:02}", self.hour, self.minute)
+    }
+
     /// The time of day `at` seconds after the start of the demo.
     pub fn at(at: f64) -> Self {
         let minutes = (at / DAY_SECONDS * 1440.0 + FIRST_HOUR * 60.0).max(0.0) as u32;
@@ -96,7 +101,7 @@ impl Clock {
     }
 }
 
-impl std::fmt::Display for Clock {
+impl std::fmt::Display for TimeOfDay {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "day {} {:02}:{:02}", self.day, self.hour, self.minute)
     }
@@ -155,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_clock_begins_in_the_morning_and_passes_midnight() {
-        let check = |at: f64, want: &str| assert_eq!(Clock::at(at).to_string(), want);
+        let check = |at: f64, want: &str| assert_eq!(TimeOfDay::at(at).to_string(), want);
         check(0.0, "day 1 06:00");
         check(60.0, "day 1 18:00");
         check(100.0, "day 2 02:00");

@@ -3,10 +3,9 @@
 //! Told from the queue of the first workload, which shows the whole course of scaling most clearly. Pure.
 
 use crate::demo::board::Board;
-use crate::demo::day::DAY_SECONDS;
+use crate::demo::day::{DAY_SECONDS, TimeOfDay};
 use crate::demo::plant::Plant;
 use crate::demo::pod::Phase;
-use crate::demo::table::clock;
 use crate::demo::workload::Workload;
 
 /// Above this share of the spike, people would say it is there.
@@ -53,7 +52,10 @@ fn ordinary(plant: &Plant, workload: &Workload, least: usize) -> String {
             "The queue is empty: the HPA waits for its stabilisation window, then removes pods step by step.".into()
         }
         false if plant.now() < spike_at => {
-            format!("An ordinary day: the fewest pods do all the work. A spike comes at {}.", clock(spike_at))
+            format!(
+                "An ordinary day: the fewest pods do all the work. A spike comes at {}.",
+                TimeOfDay::at(spike_at).to_minutes()
+            )
         }
         false => "The spike is served and the pods it needed are gone: back to the minimum.".into(),
     }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::demo::board::{Board, Entry, EntryKind, MetricReport, Report};
-use crate::demo::day::{Clock, DAY_SECONDS};
+use crate::demo::day::{DAY_SECONDS, TimeOfDay};
 use crate::demo::plant::Plant;
 use crate::demo::pod::Phase;
 use crate::demo::story;
@@ -97,14 +97,14 @@ impl Frame<'_> {
 
     /// The time of day, without the day.
     fn clock(&self) -> String {
-        clock(self.plant.now())
+        TimeOfDay::at(self.plant.now()).to_minutes()
     }
 
     fn title(&self) -> Line {
         let Self { elapsed_seconds: elapsed, duration_seconds: duration, speed, .. } = self;
         Line::default()
             .text("Plimsoll demo", Style::Bold)
-            .text(format!("   {}", Clock::at(self.plant.now())), Style::Accent)
+            .text(format!("   {}", TimeOfDay::at(self.plant.now())), Style::Accent)
             .text(format!("   {elapsed:.0} of {duration:.0} s at speed {speed}, Ctrl-C ends it"), Style::Dim)
     }
 
@@ -265,12 +265,6 @@ fn entry_style(entry: &Entry) -> Style {
         EntryKind::Hold => Style::Bad,
         EntryKind::Down | EntryKind::Resume => Style::Dim,
     }
-}
-
-/// The time of day of the demo without the day: `14:05`.
-pub fn clock(at: f64) -> String {
-    let Clock { hour, minute, .. } = Clock::at(at);
-    format!("{hour:02}:{minute:02}")
 }
 
 #[cfg(test)]
