@@ -11,12 +11,12 @@ mod increase;
 pub use histogram::{Bucket, Histogram, Quantile};
 pub use increase::Increase;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::config::metric::{Combine, Definition, Selection, Shape, Sharing, Side};
-use crate::model::{Labels, Timestamp};
-use crate::storage::{Series, TargetStore};
+use crate::model::{Labels, Target, Timestamp, excerpt};
+use crate::storage::{CLOCK_SKEW_MAX, Series, TargetStore};
 
 /// Partials of one target by the values of the split labels.
 pub type Groups = BTreeMap<Labels, Partial>;
@@ -76,8 +76,12 @@ pub struct Value {
 /// Why there is no number.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Absence {
-    #[error("the page has no series {0}")]
-    NoSeries(String),
+    #[error("the page has no series {name}{matchers}")]
+    NoSeries {
+        name: String,
+        /// Empty, or ` that matches {…}`.
+        matchers: String,
+    },
     #[error(
         "the newest sample of {series} is of {newest}, {age_seconds} s old; samples count for {freshness_seconds} s"
     )]
@@ -108,10 +112,11 @@ pub enum Absence {
 pub fn evaluate(
     store: &TargetStore,
     definition: &Definition,
+    target: &Target,
     now: Timestamp,
-    freshness: Duration,
 ) -> Result<Groups, Absence> {
-    let reading = Reading { store, split_by: &definition.split_by, now, freshness };
+    let Target { freshness, scrape_interval, .. } = *target;
+    let reading = Reading { store, split_by: &definition.split_by, now, freshness, scrape_interval };
     match &definition.shape {
         Shape::Gauge { series, combine } => reading.gauges(series, *combine),
         Shape::Queue { series, sharing } => reading.queues(series, *sharing),
@@ -121,12 +126,27 @@ pub fn evaluate(
     }
 }
 
+/// The groups of the series that a target had last, fresh or not, by which a target without data still
+/// tells what it is missing from. Empty when nothing is known.
+pub fn known_groups(store: &TargetStore, definition: &Definition) -> BTreeSet<Labels> {
+    let group = |series: &Series| {
+        Labels::new(definition.split_by.iter().filter_map(|name| Some((name.as_str(), series.labels.get(name)?))))
+    };
+    let selections = definition.shape.selections().into_iter();
+    let selected = selections.flat_map(|(name, selection)| {
+        let series: Vec<_> = store.series(&name).filter(|series| selection.matchers.matches(&series.labels)).collect();
+        series
+    });
+    selected.map(group).collect()
+}
+
 /// One evaluation: the store and what every step needs.
 struct Reading<'a> {
     store: &'a TargetStore,
     split_by: &'a [String],
     now: Timestamp,
     freshness: Duration,
+    scrape_interval: Duration,
 }
 
 impl<'a> Reading<'a> {
@@ -135,7 +155,7 @@ impl<'a> Reading<'a> {
         let selected: Vec<_> =
             self.store.series(name).filter(|series| selection.matchers.matches(&series.labels)).collect();
         if selected.is_empty() {
-            return Err(Absence::NoSeries(describe(name, selection)));
+            return Err(no_series(name, selection));
         }
         selected.iter().try_for_each(|series| self.check(series))?;
         Ok(selected)
@@ -145,18 +165,23 @@ impl<'a> Reading<'a> {
         if let Some(why) = &series.refusal {
             return Err(Absence::Refused(why.clone()));
         }
-        let newest = series.newest().ok_or_else(|| Absence::NoSeries(series.to_string()))?;
+        let none = || Absence::NoSeries { name: series.text(), matchers: String::new() };
+        let newest = series.newest().ok_or_else(none)?;
+        if newest.timestamp > self.now.plus(CLOCK_SKEW_MAX) {
+            let what = format!("the newest sample of {} is of {}, in the future", series.text(), newest.timestamp);
+            return Err(Absence::Refused(what));
+        }
         let age = self.now.since(newest.timestamp);
         if age > self.freshness {
             return Err(Absence::Stale {
-                series: series.to_string(),
+                series: series.text(),
                 newest: newest.timestamp,
                 age_seconds: age.as_secs(),
                 freshness_seconds: self.freshness.as_secs(),
             });
         }
         if !newest.value.is_finite() {
-            return Err(Absence::NotFinite { series: series.to_string(), value: newest.value });
+            return Err(Absence::NotFinite { series: series.text(), value: newest.value });
         }
         Ok(())
     }
@@ -180,44 +205,83 @@ impl<'a> Reading<'a> {
         let mut groups = Groups::new();
         for series in self.select(&selection.name, selection)? {
             let (value, basis) = newest(series);
-            let content = Content::Queue { sharing, parts: BTreeMap::from([(series.labels.clone(), value)]) };
-            add(&mut groups, self.group(series), Partial { content, basis });
+            // One page tells the parts of a queue apart, so within it they sum.
+            let group = self.group(series);
+            let queue = if self.split_by.is_empty() { series.labels.clone() } else { group.clone() };
+            let content = Content::Queue { sharing: Sharing::Partitioned, parts: BTreeMap::from([(queue, value)]) };
+            add(&mut groups, group, Partial { content, basis });
+        }
+        for partial in groups.values_mut() {
+            if let Content::Queue { sharing: merging, .. } = &mut partial.content {
+                *merging = sharing;
+            }
         }
         Ok(groups)
     }
 
     fn rates(&self, selection: &Selection, window: Duration) -> Result<Groups, Absence> {
         let mut groups = Groups::new();
-        for (series, increase) in increases(self.select(&selection.name, selection)?, window)? {
+        for (series, increase) in self.increases(self.select(&selection.name, selection)?, window)? {
             let content = Content::Rate(increase.per_second());
             add(&mut groups, self.group(series), Partial { content, basis: increase.basis() });
         }
         Ok(groups)
     }
 
+    /// The increase of each series that is old enough for one.
+    fn increases(&self, selected: Vec<&'a Series>, window: Duration) -> Result<Vec<(&'a Series, Increase)>, Absence> {
+        let mut increases = Vec::with_capacity(selected.len());
+        let mut young = None;
+        for series in selected {
+            let restarts: Vec<_> = increase::restarts(series).collect();
+            match increase::over(series, window, self.scrape_interval, &restarts) {
+                Ok(increase) => increases.push((series, increase)),
+                Err(absence @ Absence::TooFewSamples { .. }) => young = young.or(Some(absence)),
+                Err(absence) => return Err(absence),
+            }
+        }
+        young.filter(|_| increases.is_empty()).map_or(Ok(increases), Err)
+    }
+
     fn quantiles(&self, selection: &Selection, q: f64, window: Duration) -> Result<Groups, Absence> {
-        let buckets = format!("{}_bucket", selection.name);
-        let increases = increases(self.select(&buckets, selection)?, window)?;
-        let mut children: BTreeMap<Labels, (Labels, Basis, Vec<Bucket>)> = BTreeMap::new();
-        for (series, increase) in increases {
-            let bound = histogram::bound(series)?;
-            let bucket = Bucket { le: bound, per_second: increase.per_second() };
-            let child = Labels::new(series.labels.iter().filter(|(name, _)| *name != "le"));
-            children
-                .entry(child)
-                .and_modify(|(_, basis, buckets)| {
-                    basis.add(increase.basis());
-                    buckets.push(bucket);
-                })
-                .or_insert_with(|| (self.group(series), increase.basis(), vec![bucket]));
+        let name = format!("{}_bucket", selection.name);
+        let mut children: BTreeMap<Labels, Vec<&Series>> = BTreeMap::new();
+        for series in self.select(&name, selection)? {
+            let child = Labels::new(series.labels.iter().filter(|(label, _)| *label != "le"));
+            children.entry(child).or_default().push(series);
         }
-        let mut groups = Groups::new();
-        for (child, (group, basis, buckets)) in children {
-            let histogram = Histogram::new(buckets)
-                .map_err(|what| Absence::Histogram(format!("{}{child}: {what}", selection.name)))?;
-            add(&mut groups, group, Partial { content: Content::Quantile { q, histogram }, basis });
+        let (mut groups, mut young) = (Groups::new(), None);
+        for (child, buckets) in children {
+            match self.histogram(&buckets, window) {
+                Ok((histogram, basis)) => {
+                    let content = Content::Quantile { q, histogram };
+                    add(&mut groups, self.group(buckets[0]), Partial { content, basis });
+                }
+                Err(absence @ Absence::TooFewSamples { .. }) => young = young.or(Some(absence)),
+                Err(Absence::Histogram(what)) => {
+                    return Err(Absence::Histogram(excerpt(&format_args!("{}{child}: {what}", selection.name))));
+                }
+                Err(absence) => return Err(absence),
+            }
         }
-        Ok(groups)
+        young.filter(|_| groups.is_empty()).map_or(Ok(groups), Err)
+    }
+
+    /// The change of one histogram. Its buckets restart together, and it counts whole or not at all.
+    fn histogram(&self, buckets: &[&Series], window: Duration) -> Result<(Histogram, Basis), Absence> {
+        let restarts: Vec<_> = buckets.iter().flat_map(|series| increase::restarts(series)).collect();
+        let mut changes = Vec::with_capacity(buckets.len());
+        let mut basis: Option<Basis> = None;
+        for series in buckets {
+            let change = increase::over(series, window, self.scrape_interval, &restarts)?;
+            changes.push(Bucket { le: histogram::bound(series)?, per_second: change.per_second() });
+            match &mut basis {
+                Some(basis) => basis.add(change.basis()),
+                None => basis = Some(change.basis()),
+            }
+        }
+        let histogram = Histogram::new(changes).map_err(|what| Absence::Histogram(what.into()))?;
+        Ok((histogram, basis.expect("a child has a bucket")))
     }
 
     fn ratios(&self, numerator: &Side, denominator: &Side, window: Duration) -> Result<Groups, Absence> {
@@ -244,7 +308,7 @@ impl<'a> Reading<'a> {
     ) -> Result<Vec<(Labels, f64, Basis)>, Absence> {
         let same_family = numerator.selection().name == denominator.selection().name;
         match self.side(numerator, window) {
-            Err(Absence::NoSeries(_) | Absence::TooFewSamples { .. }) if same_family => Ok(Vec::new()),
+            Err(Absence::NoSeries { .. }) if same_family => Ok(Vec::new()),
             other => other,
         }
     }
@@ -252,33 +316,16 @@ impl<'a> Reading<'a> {
     fn side(&self, side: &Side, window: Duration) -> Result<Vec<(Labels, f64, Basis)>, Absence> {
         let selection = side.selection();
         let selected = self.select(&selection.name, selection)?;
-        if matches!(side, Side::Gauge(_)) {
-            return Ok(selected.into_iter().map(|series| amount(self.group(series), newest(series))).collect());
+        if matches!(side, Side::Counter(_)) {
+            let increases = self.increases(selected, window)?;
+            return Ok(increases.into_iter().map(|(s, i)| (self.group(s), i.per_second(), i.basis())).collect());
         }
-        let increases = increases(selected, window)?;
-        Ok(increases.into_iter().map(|(s, i)| (self.group(s), i.per_second(), i.basis())).collect())
+        let gauge = |series: &Series| {
+            let (value, basis) = newest(series);
+            (self.group(series), value, basis)
+        };
+        Ok(selected.into_iter().map(gauge).collect())
     }
-}
-
-/// The increase of each series that is old enough for one.
-fn increases(selected: Vec<&Series>, window: Duration) -> Result<Vec<(&Series, Increase)>, Absence> {
-    let mut increases = Vec::with_capacity(selected.len());
-    let mut young = None;
-    for series in selected {
-        match increase::over(series, window) {
-            Ok(increase) => increases.push((series, increase)),
-            Err(absence @ Absence::TooFewSamples { .. }) => young = young.or(Some(absence)),
-            Err(absence) => return Err(absence),
-        }
-    }
-    match young {
-        Some(absence) if increases.is_empty() => Err(absence),
-        _ => Ok(increases),
-    }
-}
-
-fn amount(group: Labels, (value, basis): (f64, Basis)) -> (Labels, f64, Basis) {
-    (group, value, basis)
 }
 
 /// The newest value of a checked series.
@@ -287,7 +334,8 @@ fn newest(series: &Series) -> (f64, Basis) {
     (sample.value, Basis { timestamp: sample.timestamp, span: None, series: 1, samples: 1 })
 }
 
-fn add(groups: &mut Groups, group: Labels, partial: Partial) {
+/// Merges a partial into the one of its group.
+pub fn add(groups: &mut Groups, group: Labels, partial: Partial) {
     match groups.get_mut(&group) {
         Some(present) => present.merge(partial),
         None => {
@@ -296,11 +344,12 @@ fn add(groups: &mut Groups, group: Labels, partial: Partial) {
     }
 }
 
-fn describe(name: &str, selection: &Selection) -> String {
-    match selection.matchers.0.is_empty() {
-        true => name.to_owned(),
-        false => format!("{name} that matches {}", selection.matchers),
-    }
+fn no_series(name: &str, selection: &Selection) -> Absence {
+    let matchers = match selection.matchers.0.is_empty() {
+        true => String::new(),
+        false => format!(" that matches {}", selection.matchers),
+    };
+    Absence::NoSeries { name: name.into(), matchers }
 }
 
 // === impl Partial ===
@@ -320,13 +369,12 @@ impl Partial {
                 *max = max.max(hi);
             }
             (Content::Queue { sharing, parts }, Content::Queue { parts: others, .. }) => {
-                for (labels, length) in others {
-                    let part = parts.entry(labels).or_insert(f64::NEG_INFINITY);
-                    *part = match sharing {
-                        _ if *part == f64::NEG_INFINITY => length,
-                        Sharing::Shared => part.max(length),
-                        Sharing::Partitioned => *part + length,
-                    };
+                let join = |part: &mut f64, length: f64| match sharing {
+                    Sharing::Shared => *part = part.max(length),
+                    Sharing::Partitioned => *part += length,
+                };
+                for (queue, length) in others {
+                    parts.entry(queue).and_modify(|part| join(part, length)).or_insert(length);
                 }
             }
             (Content::Rate(rate), Content::Rate(other)) => *rate += other,

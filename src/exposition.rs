@@ -139,11 +139,6 @@ pub fn read<'p>(
     Ok(reader.summary)
 }
 
-/// Whether a value says that the series has ended: the NaN that Prometheus stores for it, unlike any NaN of a page.
-pub fn is_stale_marker(value: f64) -> bool {
-    value.to_bits() == 0x7ff0_0000_0000_0002
-}
-
 // === impl Format ===
 
 impl Format {

@@ -97,7 +97,39 @@ impl Timestamp {
 
     /// Seconds from `earlier` to this time, negative when it lies before.
     pub fn seconds_since(self, earlier: Self) -> f64 {
-        (self.0 - earlier.0) as f64 / 1000.0
+        self.0.saturating_sub(earlier.0) as f64 / 1000.0
+    }
+}
+
+/// The NaN that says "this series ends here" (Prometheus `model/value.StaleNaN`).
+pub fn is_stale_marker(value: f64) -> bool {
+    value.to_bits() == 0x7ff0_0000_0000_0002
+}
+
+/// The beginning of what a value looks like, for messages: names, labels and texts of targets can be
+/// megabytes long, and a message goes into states, logs and conditions. At most 300 bytes and an ellipsis.
+pub fn excerpt(value: &impl fmt::Display) -> String {
+    let mut excerpt = Excerpt(String::new());
+    match fmt::Write::write_fmt(&mut excerpt, format_args!("{value}")) {
+        Ok(()) => excerpt.0,
+        Err(fmt::Error) => excerpt.0 + "…",
+    }
+}
+
+/// Takes text until it is full, and then stops whoever writes.
+struct Excerpt(String);
+
+const EXCERPT_MAX: usize = 300;
+
+impl fmt::Write for Excerpt {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = EXCERPT_MAX - self.0.len();
+        if text.len() <= room {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        self.0.push_str(&text[..text.floor_char_boundary(room)]);
+        Err(fmt::Error)
     }
 }
 
@@ -284,6 +316,13 @@ mod tests {
     fn timestamps_are_written_as_kubernetes_does() {
         assert_eq!(Timestamp(1_767_323_045_900).to_string(), "2026-01-02T03:04:05Z");
         assert_eq!(Timestamp(-1).to_string(), "1969-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn an_excerpt_ends_at_a_whole_character() {
+        assert_eq!(excerpt(&"short"), "short");
+        let long = "ä".repeat(1_000_000);
+        assert_eq!(excerpt(&long), format!("{}…", "ä".repeat(150)));
     }
 
     #[test]

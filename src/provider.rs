@@ -9,9 +9,7 @@ mod error;
 
 pub use error::{Cause, Error, Subject};
 
-use std::collections::BTreeMap;
-
-use crate::aggregate::{Groups, Partial, Value};
+use crate::aggregate::Value;
 use crate::config::{Config, Definition, Level, Shape, Sharing};
 use crate::model::selector::Selector;
 use crate::model::{GroupResource, Inventory, Labels, Object, ObjectReference, Timestamp};
@@ -108,11 +106,8 @@ impl<'a> View<'a> {
         check_selector(&subject, definition, selector)?;
         let object = self.inventory.object(&GroupResource::core("namespaces"), "", namespace);
         let object = object.ok_or_else(|| Error::new(&subject, Cause::UnknownObject))?;
-        let external = || {
-            let (groups, coverage) = self.groups(definition, object, Level::External, selector)?;
-            external_items(definition, groups, coverage)
-        };
-        external().map_err(|cause| Error::new(&subject, cause))
+        let items = self.external_items(definition, object, selector);
+        items.map_err(|cause| Error::new(&subject, cause))
     }
 
     /// Every (resource, metric) that may be asked for, in order.
@@ -175,73 +170,56 @@ impl<'a> View<'a> {
         level: Level,
         selector: &Selector,
     ) -> Result<MetricValue, Cause> {
-        let (groups, coverage) = self.groups(definition, object, level, selector)?;
-        let value = merged(groups).value().map_err(Cause::NoValue)?;
+        let contributions = self.contributions(definition, object, level);
+        let (value, coverage) = value(definition, &contributions, |labels| chooses(selector, labels))
+            .map_err(|cause| cause.with_selector(selector))?;
         Ok(MetricValue { object: object.reference.clone(), value, coverage })
     }
 
-    /// The partials of all targets of an object by split labels, chosen by the selector and scaled
-    /// up where a few targets lack data.
-    fn groups(
+    fn external_items(
         &self,
         definition: &Definition,
         object: &Object,
-        level: Level,
         selector: &Selector,
-    ) -> Result<(Groups, Coverage), Cause> {
-        let members = self.inventory.members(object);
-        let contributions = Contributions::collect(members, self.storage, definition, level, self.now);
-        let coverage = contributions.coverage();
-        if coverage.targets_with_data == 0 {
-            return Err(Cause::NoTargetHasData(contributions.reasons()));
+    ) -> Result<Vec<ExternalValue>, Cause> {
+        let contributions = self.contributions(definition, object, Level::External);
+        let groups = contributions.groups(|labels| chooses(selector, labels));
+        if definition.shape.groups_add_up() && groups.len() > 1 {
+            let item = |labels: Labels| {
+                let (value, coverage) = value(definition, &contributions, |group| *group == labels)?;
+                Ok(ExternalValue { labels, value, coverage })
+            };
+            return groups.into_iter().map(item).collect();
         }
-        let one_is_enough = matches!(definition.shape, Shape::Queue { sharing: Sharing::Shared, .. });
-        if !one_is_enough && coverage.share() < definition.min_coverage {
-            return Err(Cause::LowCoverage {
-                coverage,
-                least: definition.min_coverage,
-                reasons: contributions.reasons(),
-            });
-        }
-        let mut groups: Groups = BTreeMap::new();
-        for (labels, partial) in contributions.into_groups() {
-            if selector.matches(|key| labels.get(key)) {
-                merge_into(&mut groups, labels, partial);
-            }
-        }
-        if groups.is_empty() {
-            return Err(Cause::NoGroupSelected(selector.to_string()));
-        }
-        groups.values_mut().for_each(|partial| partial.scale(1.0 / coverage.share()));
-        Ok((groups, coverage))
+        let (value, coverage) = value(definition, &contributions, |labels| chooses(selector, labels))
+            .map_err(|cause| cause.with_selector(selector))?;
+        let labels = if groups.len() == 1 { groups.into_iter().next() } else { None };
+        Ok(vec![ExternalValue { labels: labels.unwrap_or_default(), value, coverage }])
+    }
+
+    fn contributions(&self, definition: &Definition, object: &Object, level: Level) -> Contributions {
+        Contributions::collect(object, self.inventory, self.storage, definition, level, self.now)
     }
 }
 
-fn merge_into(groups: &mut Groups, labels: Labels, partial: Partial) {
-    match groups.get_mut(&labels) {
-        Some(present) => present.merge(partial),
-        None => {
-            groups.insert(labels, partial);
-        }
-    }
+fn chooses(selector: &Selector, labels: &Labels) -> bool {
+    selector.matches(|key| labels.get(key))
 }
 
-fn merged(groups: Groups) -> Partial {
-    let merged = groups.into_values().reduce(|mut all, partial| {
-        all.merge(partial);
-        all
-    });
-    merged.expect("groups are never empty")
-}
-
-fn external_items(definition: &Definition, groups: Groups, coverage: Coverage) -> Result<Vec<ExternalValue>, Cause> {
-    let item = |labels, partial: Partial| -> Result<ExternalValue, Cause> {
-        Ok(ExternalValue { labels, value: partial.value().map_err(Cause::NoValue)?, coverage })
-    };
-    if definition.shape.groups_add_up() || groups.len() == 1 {
-        return groups.into_iter().map(|(labels, partial)| item(labels, partial)).collect();
+/// The number of the chosen groups. A total of which a few targets lack data is scaled up.
+fn value(
+    definition: &Definition,
+    contributions: &Contributions,
+    chosen: impl Fn(&Labels) -> bool,
+) -> Result<(Value, Coverage), Cause> {
+    let (mut partial, coverage) = contributions.merge(chosen)?;
+    let one_is_enough = matches!(definition.shape, Shape::Queue { sharing: Sharing::Shared, .. });
+    if !one_is_enough && coverage.share() < definition.min_coverage {
+        let (least, reasons) = (definition.min_coverage, contributions.reasons());
+        return Err(Cause::LowCoverage { coverage, least, reasons });
     }
-    Ok(vec![item(Labels::default(), merged(groups))?])
+    partial.scale(1.0 / coverage.share());
+    Ok((partial.value().map_err(Cause::NoValue)?, coverage))
 }
 
 /// The level that answers for a resource.

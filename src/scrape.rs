@@ -29,7 +29,7 @@ use crate::storage::{
 
 /// How to scrape under one configuration.
 pub struct Plan {
-    wanted: Wanted,
+    wanted: Arc<Wanted>,
     limits: Limits,
     clients: HashMap<Arc<str>, Arc<Client>>,
 }
@@ -40,6 +40,15 @@ pub struct Scraper {
     pub plan: watch::Receiver<Arc<Plan>>,
     pub clock: Clock,
     pub metrics: Metrics,
+}
+
+/// The loops that run.
+struct Fleet {
+    loops: HashMap<TargetId, (Arc<Target>, CancellationToken)>,
+    tasks: JoinSet<()>,
+    /// Whether a complete inventory was seen: a target that comes after it is new, not only newly seen.
+    is_known: bool,
+    shutdown: CancellationToken,
 }
 
 /// One target's loop.
@@ -64,7 +73,7 @@ impl Plan {
     pub fn new(config: &Config) -> Self {
         let clients =
             config.jobs.iter().map(|job| (job.name.clone(), Arc::new(Client::new(job.client.clone())))).collect();
-        Self { wanted: wanted(config), limits: config.limits.clone(), clients }
+        Self { wanted: Arc::new(wanted(config)), limits: config.limits.clone(), clients }
     }
 
     fn bounds(&self) -> Bounds {
@@ -110,53 +119,47 @@ fn want_counter(wanted: &mut Wanted, name: &str, window: Duration) {
 impl Scraper {
     /// Keeps one loop per target of the inventory until `shutdown`.
     pub async fn run(self, mut inventory: watch::Receiver<Arc<Inventory>>, shutdown: CancellationToken) {
-        let mut loops: HashMap<TargetId, (Arc<Target>, CancellationToken)> = HashMap::new();
-        let mut tasks = JoinSet::new();
+        let mut fleet = Fleet { loops: HashMap::new(), tasks: JoinSet::new(), is_known: false, shutdown };
         loop {
             let current = inventory.borrow_and_update().clone();
-            self.reconcile(&current, &mut loops, &mut tasks, &shutdown);
-            tokio::select! {
-                () = shutdown.cancelled() => break,
-                changed = inventory.changed() => if changed.is_err() { break },
-                Some(ended) = tasks.join_next() => if let Err(error) = ended {
-                    std::panic::resume_unwind(error.into_panic());
-                },
+            self.reconcile(&current, &mut fleet);
+            while fleet.is_unchanged(&mut inventory).await {}
+            if fleet.shutdown.is_cancelled() || inventory.has_changed().is_err() {
+                break;
             }
         }
-        loops.values().for_each(|(_, token)| token.cancel());
-        while tasks.join_next().await.is_some() {}
+        fleet.loops.values().for_each(|(_, token)| token.cancel());
+        while fleet.tasks.join_next().await.is_some() {}
     }
 
-    fn reconcile(
-        &self,
-        inventory: &Inventory,
-        loops: &mut HashMap<TargetId, (Arc<Target>, CancellationToken)>,
-        tasks: &mut JoinSet<()>,
-        shutdown: &CancellationToken,
-    ) {
+    /// Ends the loops of targets that are gone, starts those of new ones. A target that only changed its
+    /// labels keeps its loop, and so its place in the interval.
+    fn reconcile(&self, inventory: &Inventory, fleet: &mut Fleet) {
         let current: HashMap<&TargetId, &Arc<Target>> =
             inventory.targets().iter().map(|target| (&target.id, target)).collect();
-        loops.retain(|id, (target, token)| {
-            let same = current.get(id).is_some_and(|now| **now == *target);
-            if !same {
+        fleet.loops.retain(|id, (target, token)| {
+            let stays = current.get(id).is_some_and(|now| is_scraped_alike(now, target));
+            if !stays {
                 token.cancel();
             }
-            same
+            stays
         });
         self.storage.retain(|id| current.contains_key(id));
+        let joined = fleet.is_known.then(|| self.clock.now());
         for (id, target) in current {
-            if !loops.contains_key(id) {
-                let token = shutdown.child_token();
-                loops.insert(id.clone(), (target.clone(), token.clone()));
-                tasks.spawn(self.new_loop(target.clone()).run(token));
+            if !fleet.loops.contains_key(id) {
+                let token = fleet.shutdown.child_token();
+                fleet.loops.insert(id.clone(), (target.clone(), token.clone()));
+                fleet.tasks.spawn(self.new_loop(target.clone(), joined).run(token));
             }
         }
-        self.metrics.targets.set(loops.len() as i64);
+        fleet.is_known |= inventory.complete;
+        self.metrics.targets.set(fleet.loops.len() as i64);
     }
 
-    fn new_loop(&self, target: Arc<Target>) -> Loop {
+    fn new_loop(&self, target: Arc<Target>, joined: Option<Timestamp>) -> Loop {
         Loop {
-            store: self.storage.open(&target.id),
+            store: self.storage.open(&target.id, joined),
             target,
             plan: self.plan.clone(),
             clock: self.clock.clone(),
@@ -165,12 +168,34 @@ impl Scraper {
     }
 }
 
+fn is_scraped_alike(one: &Target, other: &Target) -> bool {
+    let settings = |target: &Target| (target.scrape_interval, target.scrape_timeout, target.freshness);
+    settings(one) == settings(other)
+}
+
+// === impl Fleet ===
+
+impl Fleet {
+    /// Waits for something to happen; `true` when it was only a loop that ended, as cancelled ones do.
+    async fn is_unchanged(&mut self, inventory: &mut watch::Receiver<Arc<Inventory>>) -> bool {
+        tokio::select! {
+            () = self.shutdown.cancelled() => false,
+            _ = inventory.changed() => false,
+            Some(ended) = self.tasks.join_next() => {
+                ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+                true
+            }
+        }
+    }
+}
+
 // === impl Loop ===
 
 impl Loop {
     async fn run(self, token: CancellationToken) {
-        let first = Instant::now() + offset(&self.target.id, self.target.scrape_interval);
-        let mut ticks = tokio::time::interval_at(first, self.target.scrape_interval);
+        let interval = self.target.scrape_interval;
+        let first = Instant::now() + wait(offset(&self.target.id, interval), interval, self.clock.now());
+        let mut ticks = tokio::time::interval_at(first, interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             tokio::select! {
@@ -270,6 +295,13 @@ fn offset(id: &TargetId, interval: Duration) -> Duration {
     interval.mul_f64((hasher.finish() >> 32) as f64 / f64::from(u32::MAX))
 }
 
+/// The time until the next moment that lies at `offset` in its interval on the clock.
+fn wait(offset: Duration, interval: Duration, now: Timestamp) -> Duration {
+    let (interval, offset) = (interval.as_millis().max(1), offset.as_millis());
+    let into = u128::from(now.0.unsigned_abs()) % interval;
+    Duration::from_millis(((offset + interval - into) % interval) as u64)
+}
+
 /// Parses a page outside the lock and commits it within.
 fn store_page(
     page: &Page,
@@ -279,13 +311,16 @@ fn store_page(
 ) -> Result<Vec<IssueKind>, Failure> {
     let format = Format::of_content_type(page.content_type.as_deref()).map_err(|error| malformed(&error))?;
     let mut lines = Vec::new();
-    let event = |event| {
-        if let Event::Sample(line) = event {
-            lines.push(line);
-        }
+    // One more than the bound is enough to see that it is passed.
+    let event = |event| match event {
+        Event::Sample(line) if lines.len() <= plan.limits.series_per_target => lines.push(line),
+        _ => {}
     };
     let summary = exposition::read(&page.body, format, |name| plan.wanted.contains(name), event)
         .map_err(|error| malformed(&error))?;
+    if summary.samples == 0 {
+        return Err(Failure::new(FailureReason::Exposition, "the page has no samples at all"));
+    }
     scrape.samples_scraped = summary.samples;
     let points: Vec<Point<'_>> = lines
         .iter()
@@ -306,6 +341,13 @@ fn malformed(error: &exposition::Error) -> Failure {
 mod tests {
     use super::*;
     use crate::model::Identity;
+
+    #[test]
+    fn a_restarted_loop_keeps_its_place_in_the_interval() {
+        let (offset, interval) = (Duration::from_secs(4), Duration::from_secs(15));
+        let at = |seconds: i64| wait(offset, interval, Timestamp(seconds * 1000)).as_secs();
+        assert_eq!([at(0), at(3), at(4), at(5), at(15), at(34)], [4, 1, 0, 14, 4, 0]);
+    }
 
     #[test]
     fn offsets_spread_targets_over_the_whole_interval() {

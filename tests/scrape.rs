@@ -61,6 +61,29 @@ async fn a_plain_text_error_is_a_failed_scrape() {
 }
 
 #[tokio::test]
+async fn an_empty_page_is_a_failed_scrape() {
+    check_bad(typed("text/plain", b""), "exposition", "the page has no samples at all").await;
+    check_bad(typed("application/openmetrics-text; version=1.0.0", b"# EOF\n"), "exposition", "no samples at all")
+        .await;
+}
+
+#[tokio::test]
+async fn a_page_that_loses_a_metric_does_not_shrink_the_total() {
+    let (one, two) = (Target::page(GOOD).await, Target::page(GOOD).await);
+    let text = yaml(&[("one", &one), ("two", &two)], "")
+        .replace("Deployment/one", "Deployment/web")
+        .replace("Deployment/two", "Deployment/web");
+    let plimsoll = Plimsoll::start(&text).await;
+    let web = format!("{CUSTOM}/namespaces/ns/deployments.apps/web/queue_length");
+    plimsoll.value_becomes(&web, "10").await;
+    two.set_page("something_else 1\n");
+    let answer = plimsoll.refused(&web, "1 of 2 targets have data").await;
+    assert!(answer.message().contains("the page has no series queue_length any more"), "{answer:?}");
+    two.set_page(GOOD);
+    plimsoll.value_becomes(&web, "10").await;
+}
+
+#[tokio::test]
 async fn a_truncated_openmetrics_page_is_a_failed_scrape() {
     let page = b"# TYPE queue_length gauge\nqueue_length 5\n";
     check_bad(typed("application/openmetrics-text; version=1.0.0", page), "exposition", "# EOF").await;
@@ -123,7 +146,7 @@ async fn a_dead_address_and_an_unknown_host_are_told_apart() {
 #[tokio::test]
 async fn pages_beyond_the_bounds_are_failed_scrapes() {
     let many: String = (0..200).map(|n| format!("queue_length{{n=\"{n}\"}} 1\n")).collect();
-    check_bad(Behaviour::Page(many), "series_limit", "limit series_per_target is 100").await;
+    check_bad(Behaviour::Page(many), "series_limit", "more wanted series than the limit series_per_target, 100").await;
     let long = format!("queue_length{{a=\"{}\"}} 1\n", "x".repeat(101));
     check_bad(Behaviour::Page(long), "label_limit", "101 bytes long, the limit label_length is 100").await;
     let labels: Vec<_> = (0..11).map(|n| format!("l{n}=\"1\"")).collect();

@@ -31,23 +31,20 @@ pub(super) fn bound(series: &Series) -> Result<f64, Absence> {
     let le = series.labels.get("le");
     le.and_then(|le| le.parse().ok())
         .filter(|le: &f64| !le.is_nan())
-        .ok_or_else(|| Absence::Histogram(format!("{series} has no label le with a number")))
+        .ok_or_else(|| Absence::Histogram(format!("{} has no label le with a number", series.text())))
 }
 
 // === impl Histogram ===
 
 impl Histogram {
     /// # Errors
-    /// A sentence when there is no +Inf bucket: then nobody knows how many observations there were.
+    /// A sentence when there is no +Inf bucket (then nobody knows how many observations there were), or
+    /// the buckets of one page contradict each other.
     pub fn new(mut buckets: Vec<Bucket>) -> Result<Self, &'static str> {
         buckets.sort_by(|a, b| a.le.total_cmp(&b.le));
-        buckets.dedup_by(|later, first| {
-            let same = later.le == first.le;
-            if same {
-                first.per_second += later.per_second;
-            }
-            same
-        });
+        if buckets.windows(2).any(|pair| pair[0].le == pair[1].le) {
+            return Err("two buckets of the histogram have the same bound");
+        }
         match buckets.last() {
             Some(last) if last.le == f64::INFINITY => Ok(Self(buckets)),
             _ => Err("the histogram has no bucket with le=\"+Inf\""),
@@ -57,12 +54,12 @@ impl Histogram {
     /// Adds another histogram. Where the bounds differ only the common ones stay, for a count at a
     /// bound that one side does not have is not known.
     pub fn merge(&mut self, other: &Self) {
-        self.0.retain_mut(|bucket| match other.0.iter().find(|theirs| theirs.le == bucket.le) {
-            Some(theirs) => {
-                bucket.per_second += theirs.per_second;
-                true
-            }
-            None => false,
+        let mut theirs = other.0.iter().peekable();
+        self.0.retain_mut(|bucket| {
+            while theirs.next_if(|their| their.le < bucket.le).is_some() {}
+            let same = theirs.next_if(|their| their.le == bucket.le);
+            bucket.per_second += same.map_or(0.0, |their| their.per_second);
+            same.is_some()
         });
     }
 

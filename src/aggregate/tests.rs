@@ -1,5 +1,8 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::config::metric::{Matcher, Matchers, Test};
+use crate::model::{Identity, TargetId};
 use crate::storage::Wanted;
 use crate::storage::notation::{INTERVAL, load};
 
@@ -48,18 +51,31 @@ fn error_ratio() -> Shape {
     Shape::Ratio { numerator, denominator: Side::Counter(selection("c_total")), window: WINDOW }
 }
 
-fn wanted() -> Wanted {
+fn wanted() -> Arc<Wanted> {
     let mut wanted = Wanted::default();
     wanted.gauge("g");
     wanted.counter("c_total", "c_created", WINDOW);
     wanted.counter("h_bucket", "h_created", WINDOW);
-    wanted
+    Arc::new(wanted)
+}
+
+fn target() -> Target {
+    let (url, identity) = ("http://a/metrics".to_owned(), Identity::default());
+    Target {
+        id: TargetId::new("job", &url, &identity),
+        url,
+        job: "job".into(),
+        identity,
+        scrape_interval: INTERVAL,
+        scrape_timeout: Duration::from_secs(10),
+        freshness: FRESHNESS,
+    }
 }
 
 /// Groups of one target, evaluated `age` after its last scrape.
 fn groups(shape: Shape, split_by: &[&str], series: &[&str], age: Duration) -> Result<Groups, Absence> {
     let (store, now) = load(&wanted(), series);
-    evaluate(&store, &definition(shape, split_by), now.plus(age), FRESHNESS)
+    evaluate(&store, &definition(shape, split_by), &target(), now.plus(age))
 }
 
 /// The value of all groups of all targets merged; each target is a list of series.
@@ -99,6 +115,25 @@ fn gauges_combine_over_series_and_targets() {
 }
 
 #[test]
+fn split_labels_tell_shared_queues_apart() {
+    let mut merged: Option<Partial> = None;
+    for worker in ["w1", "w2"] {
+        let series = [
+            format!("g{{q=\"a\",worker=\"{worker}\",part=\"1\"}} 70"),
+            format!("g{{q=\"a\",worker=\"{worker}\",part=\"2\"}} 30"),
+        ];
+        let series: Vec<&str> = series.iter().map(String::as_str).collect();
+        for partial in groups(queue(Sharing::Shared), &["q"], &series, Duration::ZERO).expect("groups").into_values() {
+            match &mut merged {
+                Some(merged) => merged.merge(partial),
+                None => merged = Some(partial),
+            }
+        }
+    }
+    assert_eq!(merged.expect("a queue").value().expect("a value").number, 100.0);
+}
+
+#[test]
 fn a_shared_queue_counts_once_and_a_partitioned_one_in_parts() {
     let targets: [&[&str]; 2] =
         [&["g{queue=\"a\"} 10", "g{queue=\"b\"} 4"], &["g{queue=\"a\"} 12", "g{queue=\"b\"} 3"]];
@@ -128,8 +163,10 @@ fn rates_sum_over_targets_after_the_rate() {
 
 #[test]
 fn a_start_time_within_the_window_is_as_good_as_a_sample() {
-    // Created 5 s before the only sample (START is 1700000000).
-    check(&rate(), &[&["c_total 10", "c_created 1699999995"]], 2.0);
+    // Created 30 s before the only sample (START is 1700000000).
+    check(&rate(), &[&["c_total 60", "c_created 1699999970"]], 2.0);
+    // Created 5 ms before: one request is no 200 per second; a whole interval is looked at.
+    check(&rate(), &[&["c_total 30", "c_created 1699999999.995"]], 2.0);
     // Created long before the window: one sample is not enough.
     check_absent(
         rate(),
@@ -141,9 +178,59 @@ fn a_start_time_within_the_window_is_as_good_as_a_sample() {
 #[test]
 fn a_restart_that_the_value_hides_is_seen_by_its_start_time() {
     let (store, now) = load(&wanted(), &["c_total 10 50", "c_created 1600000000 1700000010"]);
-    let groups = evaluate(&store, &definition(rate(), &[]), now, FRESHNESS).expect("groups");
+    let groups = evaluate(&store, &definition(rate(), &[]), &target(), now).expect("groups");
     let number = groups.values().next().expect("a group").value().expect("a value").number;
     assert!((number - 50.0 / 15.0).abs() < 1e-9, "{number}");
+}
+
+#[test]
+fn a_series_that_is_new_in_a_living_family_began_at_zero() {
+    // All traffic moves to a new code: 1500 requests in 15 s, not none.
+    check(&rate(), &[&["c_total{code=\"404\"} 7 7 7", "c_total{code=\"200\"} _ _ 1500"]], 100.0);
+    check(&error_ratio(), &[&["c_total{code=\"200\"} 7 7 7", "c_total{code=\"500\"} _ _ 30"]], 1.0);
+    // Series that come and go may be old ones that come back: nothing is implied.
+    let back = ["c_total{code=\"404\"} 7x4", "c_total{code=\"200\"} 1000 1000 _ _ 1000"];
+    check(&rate(), &[&back], 0.0);
+}
+
+#[test]
+fn a_start_time_of_a_clock_that_is_ahead_is_no_restart() {
+    // The target's clock is a minute ahead: its start lies between our samples, and never changes.
+    check(&rate(), &[&["c_total 0+150x4", "c_created 1700000030x4"]], 10.0);
+}
+
+#[test]
+fn the_buckets_of_a_histogram_restart_together() {
+    // After the restart all 90 observations are below 0.5; the bucket of 0.5 alone did not fall.
+    let series = [
+        "h_bucket{le=\"0.25\"} 0 60",
+        "h_bucket{le=\"0.5\"} 50 90",
+        "h_bucket{le=\"1\"} 60 90",
+        "h_bucket{le=\"+Inf\"} 100 90",
+    ];
+    let number = value(&p95(), &[&series]).expect("a value").number;
+    assert!((0.25..=0.5).contains(&number), "{number}");
+}
+
+#[test]
+fn a_histogram_whose_bounds_are_written_anew_gives_no_half_of_a_quantile() {
+    let series = [
+        "h_bucket{le=\"0.5\"} 0 5 10",
+        "h_bucket{le=\"1\"} 0 50 _",
+        "h_bucket{le=\"1.0\"} _ _ 100",
+        "h_bucket{le=\"+Inf\"} 0 50 100",
+    ];
+    check_absent(p95(), &series, "h_bucket{le=\"1.0\"} has 1 of the 2 samples that a change over time needs");
+    let twice = ["h_bucket{le=\"1\"} 0 5", "h_bucket{le=\"1.0\"} 0 5", "h_bucket{le=\"+Inf\"} 0 5"];
+    check_absent(p95(), &twice, "h: two buckets of the histogram have the same bound");
+}
+
+#[test]
+fn a_sample_of_the_future_is_not_fresh() {
+    let (store, now) = load(&wanted(), &["g 1"]);
+    let before = now.minus(Duration::from_secs(3600));
+    let absence = evaluate(&store, &definition(gauge(Combine::Sum), &[]), &target(), before).expect_err("no value");
+    assert!(absence.to_string().ends_with("in the future"), "{absence}");
 }
 
 #[test]
@@ -234,7 +321,7 @@ fn groups_are_by_split_labels_and_the_basis_says_what_was_used() {
             (labels.to_string(), partial.value().expect("a value").number, partial.basis.series, partial.basis.samples)
         })
         .collect();
-    assert_eq!(described, [("{q=\"a\"}".to_owned(), 2.0, 2, 10), ("{q=\"b\"}".to_owned(), 1.0, 1, 2)]);
+    assert_eq!(described, [("{q=\"a\"}".to_owned(), 2.0, 2, 10), ("{q=\"b\"}".to_owned(), 20.0 / 30.0, 1, 3)]);
     let spans: Vec<_> = groups.values().map(|partial| partial.basis.span).collect();
-    assert_eq!(spans, [Some(WINDOW), Some(INTERVAL)]);
+    assert_eq!(spans, [Some(WINDOW), Some(2 * INTERVAL)]);
 }

@@ -149,13 +149,16 @@ impl Shape {
         }
     }
 
-    /// The series this shape reads, by name and matchers; for a quantile the `_bucket` series are meant.
-    pub fn selections(&self) -> Vec<&Selection> {
+    /// The sample names this shape reads, with what is selected of each; a quantile reads `_bucket`.
+    pub fn selections(&self) -> Vec<(String, &Selection)> {
+        let named = |selection: &'_ Selection| selection.name.clone();
         match self {
-            Self::Gauge { series, .. } | Self::Queue { series, .. } => vec![series],
-            Self::Rate { counter, .. } => vec![counter],
-            Self::Quantile { histogram, .. } => vec![histogram],
-            Self::Ratio { numerator, denominator, .. } => vec![numerator.selection(), denominator.selection()],
+            Self::Gauge { series, .. } | Self::Queue { series, .. } => vec![(named(series), series)],
+            Self::Rate { counter, .. } => vec![(named(counter), counter)],
+            Self::Quantile { histogram, .. } => vec![(format!("{}_bucket", histogram.name), histogram)],
+            Self::Ratio { numerator, denominator, .. } => {
+                [numerator, denominator].map(|side| (named(side.selection()), side.selection())).to_vec()
+            }
         }
     }
 }

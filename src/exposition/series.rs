@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use memchr::memchr2;
 
 use super::{Fault, is_blank, skip_blanks};
-use crate::model::Labels;
+use crate::model::{Labels, excerpt};
 
 /// Why the text of a series does not decode.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,8 +39,10 @@ pub fn labels(series: &str) -> Result<(String, Labels), LabelError> {
         return Err(LabelError::Duplicate("__name__".into()));
     }
     if let Some(twice) = pairs.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        return Err(LabelError::Duplicate(twice[0].0.to_string()));
+        return Err(LabelError::Duplicate(excerpt(&twice[0].0)));
     }
+    // An empty label is the same as none (Prometheus data model).
+    pairs.retain(|(_, value)| !value.is_empty());
     Ok((name.into_owned(), Labels::new(pairs)))
 }
 

@@ -14,6 +14,8 @@ pub struct Inventory {
     targets: Vec<Arc<Target>>,
     /// By resource, then by (namespace, name); the namespace of a cluster-scoped object is empty.
     objects: BTreeMap<GroupResource, BTreeMap<(String, String), Object>>,
+    /// Whether every source of targets has reported, so that a target which comes later is a new one.
+    pub complete: bool,
     /// Targets that discovery found beyond the limit, and so are not part of the inventory.
     pub targets_over_limit: usize,
 }
@@ -24,6 +26,8 @@ pub struct Object {
     pub reference: ObjectReference,
     /// Of a pod its labels; of every other object the labels that all of its targets share.
     pub labels: BTreeMap<String, String>,
+    /// Targets of the object that are beyond the limit, and so not scraped.
+    pub targets_over_limit: usize,
     /// Positions in [`Inventory::targets`].
     members: Vec<usize>,
 }
@@ -42,27 +46,35 @@ pub struct ObjectReference {
 // === impl Inventory ===
 
 impl Inventory {
-    /// Indexes the targets; those after the first `limit` are left out and counted.
+    /// Indexes the targets; those after the first `limit` are left out, and counted with their objects.
     pub fn new(mut targets: Vec<Arc<Target>>, limit: usize) -> Self {
-        let targets_over_limit = targets.len().saturating_sub(limit);
-        targets.truncate(limit);
-        let mut objects: BTreeMap<GroupResource, BTreeMap<(String, String), Object>> = BTreeMap::new();
-        for (position, target) in targets.iter().enumerate() {
-            for (resource, reference) in references(&target.identity) {
-                let key = (reference.namespace.clone().unwrap_or_default(), reference.name.clone());
-                objects
-                    .entry(resource)
-                    .or_default()
-                    .entry(key)
-                    .and_modify(|object| object.add(position, &target.identity.labels))
-                    .or_insert_with(|| Object {
-                        reference,
-                        labels: target.identity.labels.clone(),
-                        members: vec![position],
-                    });
-            }
+        let over = targets.split_off(limit.min(targets.len()));
+        let mut inventory = Self { targets, targets_over_limit: over.len(), ..Self::default() };
+        for position in 0..inventory.targets.len() {
+            let target = inventory.targets[position].clone();
+            inventory.each_object(&target, |object| object.add(position));
         }
-        Self { targets, objects, targets_over_limit }
+        for target in over {
+            inventory.each_object(&target, |object| object.targets_over_limit += 1);
+        }
+        inventory
+    }
+
+    /// Lets `change` see every object that a target stands for, made when it is not there yet.
+    fn each_object(&mut self, target: &Target, change: impl Fn(&mut Object)) {
+        for (resource, reference) in references(&target.identity) {
+            let key = (reference.namespace.clone().unwrap_or_default(), reference.name.clone());
+            let labels = &target.identity.labels;
+            let object = self.objects.entry(resource).or_default().entry(key);
+            let object = object.or_insert_with(|| Object {
+                reference,
+                labels: labels.clone(),
+                targets_over_limit: 0,
+                members: Vec::new(),
+            });
+            object.labels.retain(|name, value| labels.get(name) == Some(value));
+            change(object);
+        }
     }
 
     pub fn targets(&self) -> &[Arc<Target>] {
@@ -106,11 +118,11 @@ impl Inventory {
 // === impl Object ===
 
 impl Object {
-    fn add(&mut self, position: usize, labels: &BTreeMap<String, String>) {
+    /// A target may name an object twice; it speaks for it once.
+    fn add(&mut self, position: usize) {
         if self.members.last() != Some(&position) {
             self.members.push(position);
         }
-        self.labels.retain(|name, value| labels.get(name) == Some(value));
     }
 }
 

@@ -53,6 +53,7 @@ pub enum Cause {
         least: f64,
         reasons: Vec<(String, String)>,
     },
+    /// There is data, but none of the groups that the selector (empty while it is not known here) means.
     NoGroupSelected(String),
     /// The selector names a label that the definition is not split by: a mistake of the asker.
     NotSplitBy {
@@ -150,6 +151,13 @@ impl fmt::Display for Subject {
 // === impl Cause ===
 
 impl Cause {
+    pub(super) fn with_selector(self, selector: &Selector) -> Self {
+        match self {
+            Self::NoGroupSelected(_) => Self::NoGroupSelected(selector.to_string()),
+            other => other,
+        }
+    }
+
     pub(super) fn unknown_metric(metric: &str, config: &Config) -> Self {
         let known: Vec<String> = config.metrics.iter().map(|definition| definition.name.clone()).collect();
         let near = |name: &&String| strsim::normalized_levenshtein(metric, name) >= 0.6;
@@ -190,9 +198,7 @@ impl fmt::Display for Cause {
                     by_target(reasons)
                 )
             }
-            Self::NoGroupSelected(selector) => {
-                write!(f, "there is data, but none whose labels match {selector}")
-            }
+            Self::NoGroupSelected(selector) => write!(f, "there is data, but none whose labels match {selector}"),
             Self::NotSplitBy { label, split_by } if split_by.is_empty() => {
                 write!(f, "it cannot be chosen by the label {label:?}, for its definition has no split_by")
             }

@@ -17,12 +17,9 @@ struct World {
 
 fn target(name: &str) -> Arc<Target> {
     let pod = name.split('/').next().expect("a first part");
-    let owner = if pod.starts_with("alone") {
-        Vec::new()
-    } else {
-        vec![OwnerReference::parse("Deployment/web").expect("an owner")]
-    };
-    let identity = Identity { namespace: "ns".into(), pod: Some(pod.into()), owners: owner, ..Identity::default() };
+    let owner = if pod.starts_with("alone") { "StatefulSet/alone" } else { "Deployment/web" };
+    let owners = vec![OwnerReference::parse(owner).expect("an owner")];
+    let identity = Identity { namespace: "ns".into(), pod: Some(pod.into()), owners, ..Identity::default() };
     let url = format!("http://{name}/metrics");
     Arc::new(Target {
         id: TargetId::new("job", &url, &identity),
@@ -69,12 +66,17 @@ impl World {
         let mut wanted = Wanted::default();
         wanted.gauge("g");
         wanted.counter("c_total", "c_created", Duration::from_secs(60));
-        load_into(&mut lock(&self.storage.open(&target(name).id)), &wanted, series);
+        load_into(&mut lock(&self.storage.open(&target(name).id, None)), &Arc::new(wanted), series);
+    }
+
+    /// The target joins a fleet that is known already.
+    fn join(&self, name: &str) {
+        self.storage.open(&target(name).id, Some(START));
     }
 
     fn fail(&self, name: &str) {
         let failure = Failure::new(FailureReason::Connect, "refused");
-        lock(&self.storage.open(&target(name).id)).fail(failure, START, Duration::ZERO);
+        lock(&self.storage.open(&target(name).id, None)).fail(failure, START, Duration::ZERO);
     }
 
     fn ask(&self, resource: &str, name: &str, metric: &str, age: Duration) -> Result<f64, String> {
@@ -124,12 +126,84 @@ fn a_total_with_too_many_targets_missing_is_no_number() {
 }
 
 #[test]
-fn a_pod_that_just_starts_is_not_missing() {
+fn a_pod_that_joins_is_not_missing_until_its_first_scrapes_are_due() {
     let world = World::new(&["a", "new"]);
-    world.scrape("a", &["g 10", "c_total 0"]);
-    world.check("deployments.apps", "web", "total", 10.0);
-    world.check_absent("pods", "new", "total", "not scraped yet");
-    world.check_absent("pods", "a", "rate", "c_total has 1 of the 2 samples");
+    world.scrape("a", &["g 10 10 10", "c_total 0+15x2"]);
+    world.join("new");
+    let at = |seconds, metric| world.ask("deployments.apps", "web", metric, Duration::from_secs(seconds));
+    assert_eq!(at(30, "total"), Ok(10.0));
+    world.scrape("new", &["c_total 0"]);
+    assert_eq!(at(30, "rate"), Ok(1.0));
+    assert!(at(65, "rate").expect_err("overdue").contains("1 of 2 targets have data"));
+}
+
+#[test]
+fn at_the_start_targets_without_data_are_missing() {
+    // All are old, but only one of them has been scraped, or scraped twice.
+    let world = World::new(&["a", "b"]);
+    world.scrape("a", &["g 10 10", "c_total 0 15"]);
+    world.storage.open(&target("b").id, None);
+    let ask = |metric| world.ask("deployments.apps", "web", metric, Duration::from_secs(15));
+    assert!(ask("total").expect_err("half").contains("1 of 2 targets have data"));
+    world.scrape("b", &["g 10", "c_total 0"]);
+    assert_eq!(ask("total"), Ok(20.0));
+    assert!(ask("rate").expect_err("half").contains("target http://b/metrics: c_total has 1 of the 2 samples"));
+}
+
+#[test]
+fn a_target_not_scraped_since_the_metric_is_defined_is_missing() {
+    let world = World::new(&["a", "b"]);
+    world.scrape("a", &["g 10"]);
+    let mut before = Wanted::default();
+    before.gauge("other");
+    load_into(&mut lock(&world.storage.open(&target("b").id, None)), &Arc::new(before), &["other 1"]);
+    world.check_absent("deployments.apps", "web", "total", "not scraped yet since the metric is defined");
+}
+
+#[test]
+fn a_page_that_loses_the_metric_makes_its_target_missing_for_a_while() {
+    let world = World::new(&["a", "b"]);
+    world.scrape("a", &["g 10 10"]);
+    world.scrape("b", &["g 10", "other 1 1", "c_total 1 1"]);
+    let at = |seconds| world.ask("deployments.apps", "web", "total", Duration::from_secs(seconds));
+    assert!(
+        at(15)
+            .expect_err("partial")
+            .contains("the page has no series g any more; it was there at 2023-11-14T22:13:20Z")
+    );
+    assert_eq!(at(50), Ok(10.0), "it was taken out for good");
+}
+
+#[test]
+fn targets_beyond_the_limit_are_missing_from_their_objects() {
+    let mut world = World::new(&["a", "b", "c", "d", "e"]);
+    world.inventory = Inventory::new(["a", "b", "c", "d", "e"].map(target).to_vec(), 3);
+    ["a", "b", "c"].iter().for_each(|name| world.scrape(name, &["g 10"]));
+    world.check_absent("deployments.apps", "web", "total", "3 of 5 targets have data");
+    world.check_absent("pods", "e", "total", "beyond limits.targets, and so not scraped");
+}
+
+#[test]
+fn coverage_is_that_of_the_groups_asked_for() {
+    let world = World::new(&["a", "b", "c", "d", "e"]);
+    ["a", "b"].iter().for_each(|name| world.scrape(name, &["g{q=\"x\"} 10", "g{q=\"y\"} 1"]));
+    ["c", "d", "e"].iter().for_each(|name| world.scrape(name, &["g{q=\"y\"} 1 1 1 1"]));
+    // After 45 s the two that report the queue x are stale; of y most targets are still there.
+    world.scrape("a", &["g{q=\"x\"} 10 10 10 10", "g{q=\"y\"} 1 1 1 1"]);
+    let view = View {
+        config: &world.config,
+        inventory: &world.inventory,
+        storage: &world.storage,
+        now: START.plus(Duration::from_secs(45)),
+    };
+    let web = GroupResource::parse("deployments.apps");
+    let ask = |selector: &str| {
+        let selector = Selector::parse(selector).expect("a selector");
+        view.custom(&web, Some("ns"), &Objects::Named("web"), "total", &selector).map(|values| values[0].value.number)
+    };
+    assert_eq!(ask("q=y"), Ok(5.0));
+    let error = ask("q=x").expect_err("half of x is missing").to_string();
+    assert!(error.contains("1 of 2 targets have data"), "{error}");
 }
 
 #[test]
@@ -148,6 +222,11 @@ fn a_target_that_never_answered_is_missing_for_its_owner_and_not_for_the_namespa
     world.fail("alone");
     world.check("namespaces", "ns", "total", 10.0);
     world.check_absent("pods", "alone", "total", "refused");
+    // A sibling of one that has the metric is missing everywhere.
+    let world = World::new(&["a", "b"]);
+    world.scrape("a", &["g 10"]);
+    world.fail("b");
+    world.check_absent("namespaces", "ns", "total", "1 of 2 targets have data");
 }
 
 #[test]

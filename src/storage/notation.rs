@@ -3,6 +3,7 @@
 //! `requests_total{code="200"} 0+10x4 _ stale 7` are the values at consecutive scrapes: `a+bxn` is a
 //! and n steps of b, `_` is a scrape without the series, `stale` the stale marker.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::exposition;
@@ -15,13 +16,13 @@ pub(crate) const INTERVAL: Duration = Duration::from_secs(15);
 pub(crate) const BOUNDS: Bounds = Bounds { series: 1_000, label_length: 200, labels_per_series: 20 };
 
 /// The store after all scrapes, and the time of the last.
-pub(crate) fn load(wanted: &Wanted, series: &[&str]) -> (TargetStore, Timestamp) {
+pub(crate) fn load(wanted: &Arc<Wanted>, series: &[&str]) -> (TargetStore, Timestamp) {
     let mut store = TargetStore::default();
     let now = load_into(&mut store, wanted, series);
     (store, now)
 }
 
-pub(crate) fn load_into(store: &mut TargetStore, wanted: &Wanted, series: &[&str]) -> Timestamp {
+pub(crate) fn load_into(store: &mut TargetStore, wanted: &Arc<Wanted>, series: &[&str]) -> Timestamp {
     let rows: Vec<(&str, Vec<Option<f64>>)> = series.iter().map(|line| row(line)).collect();
     let scrapes = rows.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
     let mut time = START;
@@ -41,7 +42,7 @@ pub(crate) fn point(series: &str, value: f64, timestamp: Option<Timestamp>) -> P
 
 pub(crate) fn commit(
     store: &mut TargetStore,
-    wanted: &Wanted,
+    wanted: &Arc<Wanted>,
     points: &[Point<'_>],
     time: Timestamp,
 ) -> Result<Vec<IssueKind>, crate::storage::Failure> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::model::Timestamp;
+use crate::model::{self, Timestamp};
 use crate::storage::Scrape;
 
 /// Health and history of one target.
@@ -84,6 +84,7 @@ pub enum IssueKind {
     TimestampTooOld,
     OutOfOrder,
     CounterReset,
+    NotFinite,
 }
 
 // === impl TargetState ===
@@ -130,8 +131,9 @@ impl Health {
 // === impl Failure ===
 
 impl Failure {
-    pub fn new(reason: FailureReason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
+    /// The message is cut where it is too long to be read.
+    pub fn new(reason: FailureReason, message: impl fmt::Display) -> Self {
+        Self { reason, message: model::excerpt(&message) }
     }
 }
 
@@ -185,6 +187,7 @@ impl IssueKind {
             Self::TimestampTooOld => "timestamp_too_old",
             Self::OutOfOrder => "out_of_order",
             Self::CounterReset => "counter_reset",
+            Self::NotFinite => "not_finite",
         }
     }
 }

@@ -1,11 +1,11 @@
 use super::notation::{BOUNDS, INTERVAL, START, commit, load, load_into, point};
 use super::*;
 
-fn wanted() -> Wanted {
+fn wanted() -> Arc<Wanted> {
     let mut wanted = Wanted::default();
     wanted.gauge("g");
     wanted.counter("c_total", "c_created", Duration::from_secs(60));
-    wanted
+    Arc::new(wanted)
 }
 
 fn samples(store: &TargetStore, name: &str) -> Vec<Vec<f64>> {
@@ -64,6 +64,7 @@ fn a_duplicate_with_another_value_is_refused_until_the_page_is_right_again() {
     let twice = [point("g", 3.0, None), point("g", 5.0, None)];
     commit(&mut store, &wanted(), &twice, START.plus(INTERVAL)).expect("a page");
     let refusal = |store: &TargetStore| store.series("g").next().and_then(|series| series.refusal.clone());
+    assert_eq!(samples(&store, "g"), [Vec::<f64>::new()], "neither of the two stays");
     assert_eq!(refusal(&store).as_deref(), Some("g is twice in the page, with the values 3 and 5"));
     assert_eq!(issues(&store), [(IssueKind::DuplicateSeries, 1)]);
     commit(&mut store, &wanted(), &[point("g", 4.0, None)], START.plus(INTERVAL * 2)).expect("a page");
@@ -76,6 +77,40 @@ fn a_duplicate_with_the_same_value_does_no_harm() {
     commit(&mut store, &wanted(), &[point("g", 3.0, None), point("g", 3.0, None)], START).expect("a page");
     assert_eq!((samples(&store, "g"), issues(&store)), (vec![vec![3.0]], vec![(IssueKind::DuplicateSeries, 1)]));
     assert!(store.series("g").all(|series| series.refusal.is_none()));
+}
+
+#[test]
+fn a_clock_that_was_set_back_does_not_freeze_the_series() {
+    let (mut store, _) = load(&wanted(), &[]);
+    commit(&mut store, &wanted(), &[point("g", 0.0, None)], START.plus(Duration::from_secs(3600))).expect("a page");
+    commit(&mut store, &wanted(), &[point("g", 500.0, None)], START).expect("a page");
+    assert_eq!(samples(&store, "g"), [[500.0]]);
+}
+
+#[test]
+fn messages_of_huge_labels_are_short() {
+    let series =
+        format!("g{{{}}}", (0..10).map(|n| format!("l{n}=\"{}\"", "x".repeat(190))).collect::<Vec<_>>().join(","));
+    let (mut store, _) = load(&wanted(), &[]);
+    let future = START.plus(Duration::from_secs(3600));
+    commit(&mut store, &wanted(), &[point(&series, 1.0, Some(future))], START).expect("a page");
+    let example = &store.state.issues[&IssueKind::TimestampInFuture].example;
+    assert!(example.len() < 500 && example.contains('…'), "{example}");
+}
+
+#[test]
+fn one_name_may_tell_the_starts_of_several_counters() {
+    for order in [["h_bucket", "h_count"], ["h_count", "h_bucket"]] {
+        let mut wanted = Wanted::default();
+        wanted.gauge("h_created");
+        order.iter().for_each(|name| wanted.counter(name, "h_created", Duration::from_secs(60)));
+        let series = ["h_bucket{le=\"+Inf\"} 5", "h_count 5", "h_created 1600000000"];
+        let (store, _) = load(&Arc::new(wanted), &series);
+        for name in order {
+            let starts: Vec<_> = store.series(name).map(|series| series.start).collect();
+            assert_eq!(starts, [Some(Timestamp(1_600_000_000_000))], "{name}");
+        }
+    }
 }
 
 #[test]
@@ -114,7 +149,7 @@ fn a_counter_that_goes_down_is_noted_with_both_values() {
 fn a_created_series_tells_the_start_of_its_counter() {
     let mut wanted = Wanted::default();
     wanted.counter("h_bucket", "h_created", Duration::from_secs(60));
-    let (store, _) = load(&wanted, &["h_bucket{a=\"1\",le=\"+Inf\"} 5", "h_created{a=\"1\"} 1600000000.5"]);
+    let (store, _) = load(&Arc::new(wanted), &["h_bucket{a=\"1\",le=\"+Inf\"} 5", "h_created{a=\"1\"} 1600000000.5"]);
     let starts: Vec<_> = store.series("h_bucket").map(|series| series.start).collect();
     assert_eq!(starts, [Some(Timestamp(1_600_000_000_500))]);
 }
@@ -125,7 +160,7 @@ fn a_page_beyond_a_bound_is_refused_whole() {
     let names: Vec<String> = (0..=BOUNDS.series).map(|n| format!("g{{n=\"{n}\"}}")).collect();
     let many: Vec<_> = names.iter().map(|name| point(name, 1.0, None)).collect();
     let failure = commit(&mut store, &wanted(), &many, now.plus(INTERVAL)).expect_err("too many");
-    assert_eq!(failure.message, "the page has 1001 wanted series, the limit series_per_target is 1000");
+    assert_eq!(failure.message, "the page has more wanted series than the limit series_per_target, 1000");
     let long = format!("g{{a=\"{}\"}}", "x".repeat(201));
     let failure = commit(&mut store, &wanted(), &[point(&long, 1.0, None)], now.plus(INTERVAL)).expect_err("too long");
     assert_eq!(
@@ -145,4 +180,6 @@ fn texts_that_change_with_every_scrape_do_not_pile_up() {
     }
     assert_eq!(store.series("g").count(), 1);
     assert!(store.by_text.len() < 100, "{}", store.by_text.len());
+    let bytes: usize = store.by_text.keys().map(|text| text.len()).sum();
+    assert!(bytes < 100 * 100, "{bytes}");
 }
