@@ -26,7 +26,8 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::model::selector::{FieldSelector, Selector};
+use crate::model::field_selector::FieldSelector;
+use crate::model::selector::Selector;
 use crate::model::{GroupResource, Inventory};
 use crate::provider::{Objects, View};
 use crate::storage::Storage;

@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O, reads a clock or knows a wire format.
 
+pub mod field_selector;
 mod inventory;
 pub mod quantity;
 pub mod selector;

@@ -1,7 +1,7 @@
-//! Label and field selectors of the Kubernetes API. In: the text of `labelSelector` or `fieldSelector` in a request.
+//! Label selectors of the Kubernetes API. In: the text of `labelSelector` or `metricLabelSelector` in a request.
 //! Out: a value that says which objects are meant.
 //!
-//! The grammar is that of apimachinery `labels.Parse` and `fields.ParseSelector`. One difference: control characters
+//! The grammar is that of apimachinery `labels.Parse`. One difference: control characters
 //! are refused, where Go ends or skips at a NUL byte.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,12 +14,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 pub struct Selector {
     /// Ordered by key; a key may occur several times.
     requirements: Vec<Requirement>,
-}
-
-/// Which objects are meant by name and namespace. Empty means all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FieldSelector {
-    terms: Vec<Term>,
 }
 
 /// Why a text is no selector.
@@ -51,20 +45,6 @@ enum Operator {
     NotIn,
     GreaterThan(i64),
     LessThan(i64),
-}
-
-/// One term of a field selector.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Term {
-    field: Field,
-    equal: bool,
-    value: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Field {
-    Name,
-    Namespace,
 }
 
 /// A symbol or a word of a label selector; empty at the end.
@@ -163,46 +143,11 @@ impl fmt::Display for Selector {
     }
 }
 
-// === impl FieldSelector ===
-
-impl FieldSelector {
-    /// Reads `metadata.name=web-0,metadata.namespace!=test`.
-    ///
-    /// # Errors
-    /// A term without operator, another field than these two, or a bad escape in a value.
-    pub fn parse(text: &str) -> Result<Self, Error> {
-        let mut terms = Vec::new();
-        let mut start = 0;
-        for end in term_ends(text) {
-            if start < end {
-                terms.push(Term::parse(text, start, end)?);
-            }
-            start = end + 1;
-        }
-        Ok(Self { terms })
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.terms.is_empty()
-    }
-
-    /// Whether the object is meant. Objects without a namespace have the empty one.
-    pub fn matches(&self, name: &str, namespace: &str) -> bool {
-        self.terms.iter().all(|term| {
-            let value = match term.field {
-                Field::Name => name,
-                Field::Namespace => namespace,
-            };
-            (value == term.value) == term.equal
-        })
-    }
-}
-
 // === impl Error ===
 
 impl Error {
     /// `at` counts bytes of `text`.
-    fn new(text: &str, at: usize, message: String) -> Self {
+    pub(super) fn new(text: &str, at: usize, message: String) -> Self {
         Self { at: text[..at].chars().count() + 1, message }
     }
 }
@@ -239,33 +184,6 @@ impl fmt::Display for Requirement {
             Operator::GreaterThan(_) => write!(f, "{key}>{values}"),
             Operator::LessThan(_) => write!(f, "{key}<{values}"),
         }
-    }
-}
-
-// === impl Term ===
-
-impl Term {
-    fn parse(text: &str, start: usize, end: usize) -> Result<Self, Error> {
-        let term = &text[start..end];
-        let first = ["!=", "==", "="].iter().filter_map(|operator| Some((term.find(operator)?, *operator)));
-        // Where two operators start at one place, the longer one is listed first and stays.
-        let Some((at, operator)) = first.min_by_key(|(at, _)| *at) else {
-            return Err(Error::new(
-                text,
-                end,
-                format!("expected \"=\" or \"!=\" after {term:?}, found the end of the term"),
-            ));
-        };
-        let field = match &term[..at] {
-            "metadata.name" => Field::Name,
-            "metadata.namespace" => Field::Namespace,
-            other => {
-                let message = format!("expected metadata.name or metadata.namespace, found {other:?}");
-                return Err(Error::new(text, start, message));
-            }
-        };
-        let value = unescape(text, start + at + operator.len(), end)?;
-        Ok(Self { field, equal: operator != "!=", value })
     }
 }
 
@@ -372,41 +290,6 @@ impl<'s> Tokens<'s> {
             }
         }
     }
-}
-
-/// The ends of the terms of a field selector: commas that are not escaped, and the end.
-fn term_ends(text: &str) -> Vec<usize> {
-    let mut escaped = false;
-    let mut ends = Vec::new();
-    for (at, byte) in text.bytes().enumerate() {
-        if byte == b',' && !escaped {
-            ends.push(at);
-        }
-        escaped = byte == b'\\' && !escaped;
-    }
-    ends.push(text.len());
-    ends
-}
-
-/// The value between two places of a field selector, with `\\`, `\,` and `\=` replaced.
-fn unescape(text: &str, start: usize, end: usize) -> Result<String, Error> {
-    let mut value = String::with_capacity(end - start);
-    let mut chars = text[start..end].char_indices();
-    while let Some((at, char)) = chars.next() {
-        match char {
-            '\\' => match chars.next() {
-                Some((_, escaped @ ('\\' | ',' | '='))) => value.push(escaped),
-                _ => {
-                    return Err(Error::new(text, start + at, "expected \\\\, \\, or \\= after a backslash".into()));
-                }
-            },
-            '=' => {
-                return Err(Error::new(text, start + at, "expected \"\\=\" in a value, found \"=\"".into()));
-            }
-            _ => value.push(char),
-        }
-    }
-    Ok(value)
 }
 
 /// `Err` tells what was expected. apimachinery `validation.IsQualifiedName`.
@@ -558,28 +441,12 @@ mod tests {
         a=- ¦ expected a label value of at most 63 letters, digits, "-", "_" and "." that starts and ends with a letter or digit, found "-" at character 3
     "#;
 
-    /// Field selector ¦ why it is refused.
-    const REFUSED_FIELDS: &str = r#"
-        metadata.name ¦ expected "=" or "!=" after "metadata.name", found the end of the term at character 14
-        spec.x=1 ¦ expected metadata.name or metadata.namespace, found "spec.x" at character 1
-        metadata.name=a, metadata.name=b ¦ expected metadata.name or metadata.namespace, found " metadata.name" at character 17
-        metadata.name=a=b ¦ expected "\=" in a value, found "=" at character 16
-        metadata.name===b ¦ expected "\=" in a value, found "=" at character 16
-        metadata.name=\a ¦ expected \\, \, or \= after a backslash at character 15
-        metadata.name=a\ ¦ expected \\, \, or \= after a backslash at character 16
-    "#;
-
-    fn check_refusals<T: fmt::Debug>(table: &str, parse: fn(&str) -> Result<T, Error>) {
-        for row in table.trim().lines() {
-            let (text, message) = row.trim_start().split_once(" ¦ ").expect("two cells");
-            assert_eq!(parse(text).expect_err(text).to_string(), message, "{text:?}");
-        }
-    }
-
     #[test]
     fn errors_say_what_was_expected_and_where() {
-        check_refusals(REFUSED, Selector::parse);
-        check_refusals(REFUSED_FIELDS, FieldSelector::parse);
+        for row in REFUSED.trim().lines() {
+            let (text, message) = row.trim_start().split_once(" ¦ ").expect("two cells");
+            assert_eq!(Selector::parse(text).expect_err(text).to_string(), message, "{text:?}");
+        }
     }
 
     #[test]
@@ -597,25 +464,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn field_selectors_choose_by_name_and_namespace() {
-        for (selector, chosen) in [
-            ("", true),
-            (",,", true),
-            ("metadata.name=web", true),
-            ("metadata.name==web,metadata.namespace=shop", true),
-            ("metadata.name!=web", false),
-            ("metadata.namespace!=test,", true),
-            ("metadata.name=", false),
-            ("metadata.name=we\\\\b", false),
-        ] {
-            let selector = FieldSelector::parse(selector).expect(selector);
-            assert_eq!(selector.matches("web", "shop"), chosen, "{selector:?}");
-        }
-        let escaped = FieldSelector::parse("metadata.name=a\\,b\\=c\\\\").expect("good escapes");
-        assert!(escaped.matches("a,b=c\\", "") && !escaped.is_empty());
-    }
-
     proptest! {
         #[test]
         fn canonical_text_is_canonical(text in "[ab]( ?(=|==|!=|>|<| in | notin )[(]?[a1,]{0,3}[)]?)?(,!?[ab])?") {
@@ -626,8 +474,8 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_the_readers_panic(text in "[ab1é=!(),<> \\\\\t\0]{0,16}|\\PC{0,8}") {
-            let _ = (Selector::parse(&text), FieldSelector::parse(&text), FieldSelector::parse(&format!("metadata.name={text}")));
+        fn no_text_makes_the_reader_panic(text in "[ab1é=!(),<> \\\\\t\0]{0,16}|\\PC{0,8}") {
+            let _ = Selector::parse(&text);
         }
     }
 }
