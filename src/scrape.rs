@@ -22,7 +22,7 @@ use crate::client::{Client, Page, Request};
 use crate::clock::Clock;
 use crate::config::{Config, Limits, Shape, Side};
 use crate::exposition::{self, Event, Format};
-use crate::model::{Inventory, Labels, Target, TargetId, Timestamp};
+use crate::model::{Inventory, Labels, Target, TargetId, Timestamp, redacted};
 use crate::storage::{
     self, Bounds, Failure, FailureReason, Health, IssueKind, Point, Scrape, Storage, TargetStore, Wanted,
 };
@@ -177,7 +177,7 @@ impl Loop {
                 () = token.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            let span = tracing::info_span!("scrape", job = %self.target.job, target = %self.target.url, otel.status_code = tracing::field::Empty);
+            let span = tracing::info_span!("scrape", job = %self.target.job, url = %redacted(&self.target.url), otel.status_code = tracing::field::Empty);
             tokio::select! {
                 () = token.cancelled() => return,
                 () = self.scrape().instrument(span) => {}
@@ -225,7 +225,7 @@ impl Loop {
             stored.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
         }?;
         if was == Health::Down {
-            tracing::info!(job = %self.target.job, target = %self.target.url, "scrape succeeds again");
+            tracing::info!(job = %self.target.job, url = %redacted(&self.target.url), "scrape succeeds again");
         }
         Ok(issues)
     }
@@ -250,7 +250,7 @@ impl Loop {
         let mut store = storage::lock(&self.store);
         if store.state.failure.as_ref().map(|before| before.reason) != Some(failure.reason) {
             tracing::warn!(
-                job = %self.target.job, target = %self.target.url, reason = %failure.reason,
+                job = %self.target.job, url = %redacted(&self.target.url), reason = %failure.reason,
                 "scrape fails: {failure}"
             );
         }
