@@ -6,6 +6,8 @@ mod harness;
 
 // The metrics APIs as a client sees them: bodies, selectors, discovery, errors.
 mod api;
+// One request of the scraper: TLS, redirects, encodings, framing.
+mod client;
 // Configuration files, good and bad, and the samples under deploy/.
 mod config;
 // Static targets, file_sd and http_sd.
