@@ -22,6 +22,8 @@ mod readme;
 mod real;
 // A changed configuration file.
 mod reload;
+// The HTTPS listener and hostile clients.
+mod serving;
 // Targets good, bad and hostile.
 mod scrape;
 // The map in lib.rs is true: imports, orphans, module docs.
