@@ -5,6 +5,8 @@ pub mod demo;
 pub mod schema;
 pub mod serve;
 
+use std::io::{Write, stderr, stdout};
+
 use clap::{Parser, Subcommand};
 
 use crate::telemetry;
@@ -29,4 +31,23 @@ pub enum Command {
     Check(check::Args),
     /// Print the JSON Schema of the configuration file, for editors.
     Schema(schema::Args),
+}
+
+/// Writes a line to standard output; `false` when nobody reads it any more, as after `| head -1`.
+fn print(line: &str) -> bool {
+    writeln!(stdout(), "{line}").is_ok()
+}
+
+/// Writes a line to standard error, if anybody reads it.
+fn complain(line: &str) {
+    drop(writeln!(stderr(), "{line}"));
+}
+
+/// Reads a whole number; clap's own message for `-1` is "invalid digit found in string".
+fn whole_number<N: std::str::FromStr>(text: &str) -> Result<N, String> {
+    let expected = match size_of::<N>() {
+        2 => "a whole number from 0 to 65535",
+        _ => "a whole number, 0 or more",
+    };
+    text.parse().map_err(|_| format!("expected {expected}, found {text:?}"))
 }

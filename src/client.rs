@@ -4,15 +4,23 @@
 //! closed list. Connections are pooled per [`Client`]. Files with secrets are read again when they
 //! change; their content never reaches a log or an error.
 
+mod body;
+mod failure;
+mod redirect;
+mod secret;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
-use reqwest::{Certificate, Identity};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use reqwest::header::{HeaderName, TRANSFER_ENCODING};
+use reqwest::{Certificate, Identity, Response, StatusCode, Version};
 
 use crate::config::{ClientConfig, Credentials};
 use crate::storage::{Failure, FailureReason};
+use body::{Body, TooLarge};
+use failure::{find, root_cause, too_large};
 
 /// A pool of connections with one set of credentials.
 pub struct Client {
@@ -37,13 +45,16 @@ pub struct Request {
 pub struct Page {
     pub content_type: Option<String>,
     pub body: Vec<u8>,
+    /// Whether the length, chunks, HTTP/2 or the compression told where the body ends. Otherwise it ended when the
+    /// connection was closed, which looks the same when the target died within the page.
+    pub delimited: bool,
 }
 
 /// Size and modification time: enough to see that a mounted Secret was replaced.
 type FileStamp = Option<(u64, SystemTime)>;
 
-/// Files with secrets are small; a larger one is a mistake.
-const SECRET_SIZE_MAX: u64 = 64 << 10;
+/// As much of an error page as is looked at.
+const ERROR_PAGE_SIZE_MAX: usize = 1 << 10;
 
 // === impl Client ===
 
@@ -61,36 +72,26 @@ impl Client {
         let exchange = self.exchange(url, request);
         match tokio::time::timeout(request.timeout, exchange).await {
             Ok(result) => result,
-            Err(_) => Err(timed_out(request.timeout)),
+            Err(_) => Err(failure::timed_out(request.timeout)),
         }
     }
 
     async fn exchange(&self, url: &str, request: &Request) -> Result<Page, Failure> {
-        let call = self.pool()?.get(url).header(ACCEPT, request.accept).headers(request.headers.clone());
+        let call = self.pool()?.get(url).header(ACCEPT, request.accept).header(ACCEPT_ENCODING, body::ENCODINGS);
+        let call = call.headers(request.headers.clone());
         let call = match &self.config.credentials {
             Credentials::None => call,
-            Credentials::BearerTokenFile(file) => call.bearer_auth(secret(file).await?),
+            Credentials::BearerTokenFile(file) => call.bearer_auth(secret::token(file).await?),
             Credentials::Basic { username, password_file } => {
-                call.basic_auth(username, Some(secret(password_file).await?))
+                call.basic_auth(username, Some(secret::password(password_file).await?))
             }
         };
-        let mut response = call.send().await.map_err(|error| failure(&error, request.timeout))?;
-        if response.status() != reqwest::StatusCode::OK {
-            return Err(Failure::new(FailureReason::HttpStatus, format!("the target answered {}", response.status())));
+        let https = url.starts_with("https:");
+        let response = call.send().await.map_err(|error| failure::of_request(&error, https, request.timeout))?;
+        if response.status() != StatusCode::OK {
+            return Err(refusal(response, https).await);
         }
-        if response.content_length().is_some_and(|length| length > request.body_size_max as u64) {
-            return Err(too_large(request.body_size_max));
-        }
-        let content_type =
-            response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error, request.timeout))? {
-            if body.len() + chunk.len() > request.body_size_max {
-                return Err(too_large(request.body_size_max));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Page { content_type, body })
+        receive(response, request).await
     }
 
     /// The pool, built anew when one of the TLS files changed.
@@ -131,14 +132,15 @@ impl Client {
         // A scraper must reach the address it was given: no proxy from the environment.
         let mut builder = reqwest::Client::builder()
             .no_proxy()
+            .redirect(redirect::policy())
             .user_agent(concat!("plimsoll/", env!("CARGO_PKG_VERSION")))
             .tls_danger_accept_invalid_certs(tls.insecure_skip_verify);
         if let Some(file) = &tls.ca_file {
-            let roots = Certificate::from_pem_bundle(&read(file)?).map_err(|error| unusable(file, &error))?;
+            let roots = Certificate::from_pem_bundle(&secret::pem(file)?).map_err(|error| unusable(file, &error))?;
             builder = builder.tls_certs_only(roots);
         }
         if let Some((certificate, key)) = &tls.certificate {
-            let pem = [read(certificate)?, b"\n".to_vec(), read(key)?].concat();
+            let pem = [secret::pem(certificate)?, b"\n".to_vec(), secret::pem(key)?].concat();
             builder = builder.identity(Identity::from_pem(&pem).map_err(|error| unusable(certificate, &error))?);
         }
         Ok(builder)
@@ -150,79 +152,57 @@ fn stamp(file: &Path) -> FileStamp {
     Some((metadata.len(), metadata.modified().ok()?))
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(file).map_err(|error| unreadable(file, &error))
-}
-
-/// The content of a token or password file, without surrounding white space.
-async fn secret(file: &Path) -> Result<String, Failure> {
-    let size = tokio::fs::metadata(file).await.map_err(|error| unreadable(file, &error))?.len();
-    if size > SECRET_SIZE_MAX {
-        return Err(Failure::new(
-            FailureReason::Credentials,
-            format!("{} is larger than {SECRET_SIZE_MAX} bytes", file.display()),
-        ));
-    }
-    let text = tokio::fs::read_to_string(file).await.map_err(|error| unreadable(file, &error))?;
-    Ok(text.trim().to_owned())
-}
-
-fn unreadable(file: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(FailureReason::Credentials, format!("cannot read {}: {error}", file.display()))
-}
-
 fn unusable(file: &Path, error: &reqwest::Error) -> Failure {
     Failure::new(FailureReason::Credentials, format!("{} holds no usable PEM: {}", file.display(), root_cause(error)))
 }
 
-fn too_large(body_size_max: usize) -> Failure {
-    Failure::new(
-        FailureReason::BodySizeLimit,
-        format!("the page is larger than the limit body_size_bytes, {body_size_max} bytes after decompression"),
-    )
-}
-
-fn timed_out(timeout: Duration) -> Failure {
-    Failure::new(FailureReason::Timeout, format!("no complete page within the scrape timeout of {timeout:?}"))
-}
-
-fn failure(error: &reqwest::Error, timeout: Duration) -> Failure {
-    if error.is_timeout() {
-        return timed_out(timeout);
+/// An answer that is no page; a TLS port may say so in the page of a 400.
+async fn refusal(mut response: Response, https: bool) -> Failure {
+    let status = response.status();
+    let mut page = Vec::new();
+    while status == StatusCode::BAD_REQUEST && page.len() < ERROR_PAGE_SIZE_MAX {
+        let Ok(Some(piece)) = response.chunk().await else { break };
+        page.extend_from_slice(&piece);
     }
-    let cause = root_cause(error);
-    let reason = match () {
-        () if is_caused_by::<rustls::Error>(error) => FailureReason::Tls,
-        () if error.is_connect() && cause.contains("lookup") => FailureReason::Resolve,
-        () if error.is_connect() => FailureReason::Connect,
-        () => FailureReason::Body,
-    };
-    let what = match reason {
-        FailureReason::Tls => "TLS fails",
-        FailureReason::Resolve => "the host name cannot be resolved",
-        FailureReason::Connect => "no connection",
-        _ => "the connection broke or the page is malformed HTTP",
-    };
-    Failure::new(reason, format!("{what}: {cause}"))
+    let hint = failure::scheme_hint(https, &page);
+    Failure::new(FailureReason::HttpStatus, format!("the target answered {status}{hint}"))
 }
 
-/// The innermost error: the ones around it repeat the URL and "error sending request".
-fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
-    causes(error).last().expect("a chain has at least its head").to_string()
+async fn receive(mut response: Response, request: &Request) -> Result<Page, Failure> {
+    let limit = request.body_size_max;
+    let headers = response.headers();
+    let framed = response.version() == Version::HTTP_2
+        || headers.contains_key(CONTENT_LENGTH)
+        || text(headers, &TRANSFER_ENCODING).is_some_and(|coding| coding.to_ascii_lowercase().ends_with("chunked"));
+    let content_type = text(headers, &CONTENT_TYPE);
+    let mut body = open(headers, limit)?;
+    if response.content_length().is_some_and(|length| length > limit as u64) {
+        return Err(too_large(limit));
+    }
+    let undecodable = |error| if find::<TooLarge>(&error).is_some() { too_large(limit) } else { undecodable(&error) };
+    while let Some(piece) = response.chunk().await.map_err(|error| failure::of_body(&error, request.timeout))? {
+        body.push(&piece).map_err(undecodable)?;
+    }
+    let delimited = framed || body.is_delimited();
+    Ok(Page { content_type, body: body.finish().map_err(undecodable)?, delimited })
 }
 
-fn is_caused_by<E: std::error::Error + 'static>(error: &(dyn std::error::Error + 'static)) -> bool {
-    causes(error).any(|cause| cause.is::<E>() || wrapped_in_io::<E>(cause))
+fn open(headers: &HeaderMap, limit: usize) -> Result<Body, Failure> {
+    let codings: Vec<_> =
+        headers.get_all(CONTENT_ENCODING).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+    let encoding = codings.join(", ");
+    let opened = Body::new(&encoding, limit).map_err(|error| undecodable(&error))?;
+    let asked = body::ENCODINGS;
+    opened.ok_or_else(|| {
+        let message = format!("the page has the content encoding {encoding:?}; only these were asked for: {asked}");
+        Failure::new(FailureReason::Body, message)
+    })
 }
 
-/// `std::io::Error::source` skips the error it wraps, so that one is looked at here.
-fn wrapped_in_io<E: std::error::Error + 'static>(cause: &(dyn std::error::Error + 'static)) -> bool {
-    let io = cause.downcast_ref::<std::io::Error>();
-    io.and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<E>())
+fn undecodable(error: &std::io::Error) -> Failure {
+    Failure::new(FailureReason::Body, format!("the page cannot be decompressed: {error}"))
 }
 
-fn causes<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
 }

@@ -1,12 +1,17 @@
 //! Parses the command line, runs one command, gives its exit code.
 
+use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use plimsoll::cli::{self, Cli, Command};
 use plimsoll::telemetry::Telemetry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+/// Threads that block, for example on a file system that hangs, get this long at the end.
+const BLOCKED_THREADS_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let Cli { command, telemetry } = Cli::parse();
@@ -15,15 +20,25 @@ fn main() -> ExitCode {
     match command {
         Command::Check(args) => cli::check::run(&args),
         Command::Schema(args) => cli::schema::run(&args),
-        Command::Serve(args) => run(&telemetry, "info", |shutdown| cli::serve::run(args, shutdown)),
-        Command::Demo(args) => run(&telemetry, "error", |shutdown| cli::demo::run(args, shutdown)),
+        Command::Serve(args) => run(&telemetry, "info", Hangup::Ignored, |shutdown| cli::serve::run(args, shutdown)),
+        Command::Demo(args) => run(&telemetry, "error", Hangup::Ends, |shutdown| cli::demo::run(args, shutdown)),
     }
+}
+
+/// What SIGHUP does.
+#[derive(Clone, Copy, PartialEq)]
+enum Hangup {
+    /// To a daemon it says: read the configuration again, which happens anyway.
+    Ignored,
+    /// The terminal is gone.
+    Ends,
 }
 
 /// Runs an async command until it ends or a signal asks it to.
 fn run<F: Future<Output = anyhow::Result<()>>>(
     options: &plimsoll::telemetry::Options,
     default_level: &str,
+    hangup: Hangup,
     command: impl FnOnce(CancellationToken) -> F,
 ) -> ExitCode {
     let telemetry = match Telemetry::start(options, default_level) {
@@ -32,7 +47,11 @@ fn run<F: Future<Output = anyhow::Result<()>>>(
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(until_signalled(command)),
+        Ok(runtime) => {
+            let result = runtime.block_on(until_signalled(hangup, command));
+            runtime.shutdown_timeout(BLOCKED_THREADS_TIMEOUT);
+            result
+        }
         Err(error) => Err(error.into()),
     };
     telemetry.finish();
@@ -44,16 +63,22 @@ fn run<F: Future<Output = anyhow::Result<()>>>(
 
 /// The first SIGINT or SIGTERM asks for a clean end, the second one ends at once.
 async fn until_signalled<F: Future<Output = anyhow::Result<()>>>(
+    hangup: Hangup,
     command: impl FnOnce(CancellationToken) -> F,
 ) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut hung_up = signal(SignalKind::hangup())?;
     let mut command = std::pin::pin!(command(shutdown.clone()));
     loop {
         tokio::select! {
             result = &mut command => return result,
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            _ = hung_up.recv() => if hangup == Hangup::Ignored {
+                tracing::info!("SIGHUP is ignored: a change of the configuration file is taken up by itself");
+                continue;
+            },
         }
         if shutdown.is_cancelled() {
             anyhow::bail!("ended by a second signal before the shutdown was complete");
@@ -63,6 +88,7 @@ async fn until_signalled<F: Future<Output = anyhow::Result<()>>>(
 }
 
 fn failed(error: &(dyn std::error::Error + 'static)) -> ExitCode {
-    eprintln!("plimsoll: {error}");
+    // Whoever closed standard error does not want to read it.
+    drop(writeln!(std::io::stderr(), "plimsoll: {error}"));
     ExitCode::FAILURE
 }

@@ -2,11 +2,13 @@
 //!
 //! Nothing here does I/O, reads a clock or knows a wire format.
 
+mod address;
 pub mod field_selector;
 mod inventory;
 pub mod quantity;
 pub mod selector;
 
+pub use address::redacted;
 pub use inventory::{Inventory, Object, ObjectReference};
 
 use std::collections::BTreeMap;

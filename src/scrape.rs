@@ -22,7 +22,7 @@ use crate::client::{Client, Page, Request};
 use crate::clock::Clock;
 use crate::config::{Config, Limits, Shape, Side};
 use crate::exposition::{self, Event, Format};
-use crate::model::{Inventory, Labels, Target, TargetId, Timestamp};
+use crate::model::{Inventory, Labels, Target, TargetId, Timestamp, redacted};
 use crate::storage::{
     self, Bounds, Failure, FailureReason, Health, IssueKind, Point, Scrape, Storage, TargetStore, Wanted,
 };
@@ -202,7 +202,7 @@ impl Loop {
                 () = token.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            let span = tracing::info_span!("scrape", job = %self.target.job, target = %self.target.url, otel.status_code = tracing::field::Empty);
+            let span = tracing::info_span!("scrape", job = %self.target.job, url = %redacted(&self.target.url), otel.status_code = tracing::field::Empty);
             tokio::select! {
                 () = token.cancelled() => return,
                 () = self.scrape().instrument(span) => {}
@@ -250,7 +250,7 @@ impl Loop {
             stored.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
         }?;
         if was == Health::Down {
-            tracing::info!(job = %self.target.job, target = %self.target.url, "scrape succeeds again");
+            tracing::info!(job = %self.target.job, url = %redacted(&self.target.url), "scrape succeeds again");
         }
         Ok(issues)
     }
@@ -275,7 +275,7 @@ impl Loop {
         let mut store = storage::lock(&self.store);
         if store.state.failure.as_ref().map(|before| before.reason) != Some(failure.reason) {
             tracing::warn!(
-                job = %self.target.job, target = %self.target.url, reason = %failure.reason,
+                job = %self.target.job, url = %redacted(&self.target.url), reason = %failure.reason,
                 "scrape fails: {failure}"
             );
         }
@@ -309,6 +309,10 @@ fn store_page(
     plan: &Plan,
     store: &Mutex<TargetStore>,
 ) -> Result<Vec<IssueKind>, Failure> {
+    if !page.delimited && !page.body.ends_with(b"\n") {
+        let message = "the answer does not tell its length and ends within a line, so its last number may be cut";
+        return Err(Failure::new(FailureReason::Body, message));
+    }
     let format = Format::of_content_type(page.content_type.as_deref()).map_err(|error| malformed(&error))?;
     let mut lines = Vec::new();
     // One more than the bound is enough to see that it is passed.

@@ -11,6 +11,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -32,8 +35,17 @@ pub enum BindError {
     Io { address: SocketAddr, source: io::Error },
 }
 
-/// A client that has not finished the TLS handshake or a request's headers by then is cut off.
+/// A client that has not finished the TLS handshake, then its first request, or later the headers of one by then is cut
+/// off.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An HTTP/2 connection is asked this often whether its client is still there, and cut off when it does not answer.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections at a time; more wait to be accepted. The kube-apiserver needs a handful, and with some 50 KB for each
+/// TLS and HTTP/2 state this bounds the memory at 200 MB.
+const CONNECTIONS_MAX: usize = 4_096;
 
 /// Pause after a failed `accept`, which mostly means that file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -63,7 +75,7 @@ pub async fn serve(
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = listener.accept() => match accepted {
+            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
                 Ok((stream, _)) => {
                     connections.spawn(connection(stream, acceptor.clone(), router.clone(), graceful.watcher()));
                 }
@@ -97,11 +109,29 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, router: Router, wa
         Ok(Err(error)) => return tracing::debug!("TLS handshake fails: {error}"),
         Err(_) => return tracing::debug!("TLS handshake takes too long"),
     };
+    // ALPN tells the version: looking at the first bytes instead would wait for them without end.
+    let speaks_h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_TIMEOUT);
-    builder.http2().timer(TokioTimer::new());
-    let served = builder.serve_connection(TokioIo::new(tls), TowerToHyperService::new(router));
-    if let Err(error) = watcher.watch(served.into_owned()).await {
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_TIMEOUT);
+    let builder = if speaks_h2 { builder.http2_only() } else { builder.http1_only() };
+    let asked = CancellationToken::new();
+    let service = TowerToHyperService::new(router.layer(middleware::from_fn_with_state(asked.clone(), note)));
+    let served = builder.serve_connection(TokioIo::new(tls), service);
+    let served = watcher.watch(served.into_owned());
+    tokio::pin!(served);
+    let ended = tokio::select! {
+        ended = &mut served => ended,
+        () = asked.cancelled() => served.await,
+        () = tokio::time::sleep(HANDSHAKE_TIMEOUT) => return tracing::debug!("the client asks nothing"),
+    };
+    if let Err(error) = ended {
         tracing::debug!("connection ends: {error}");
     }
+}
+
+/// Notes that a request has come.
+async fn note(State(asked): State<CancellationToken>, request: Request, next: Next) -> Response {
+    asked.cancel();
+    next.run(request).await
 }

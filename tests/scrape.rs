@@ -124,6 +124,11 @@ async fn a_connection_that_breaks_is_a_failed_scrape() {
 }
 
 #[tokio::test]
+async fn a_page_that_may_be_cut_within_its_last_number_is_a_failed_scrape() {
+    check_bad(Behaviour::Undelimited(b"queue_length 12"), "body", "its last number may be cut").await;
+}
+
+#[tokio::test]
 async fn a_dead_address_and_an_unknown_host_are_told_apart() {
     let port = crate::harness::program::free_port();
     let good = Target::page(GOOD).await;

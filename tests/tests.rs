@@ -6,6 +6,8 @@ mod harness;
 
 // The metrics APIs as a client sees them: bodies, selectors, discovery, errors.
 mod api;
+// One request of the scraper: TLS, redirects, encodings, framing.
+mod client;
 // Configuration files, good and bad, and the samples under deploy/.
 mod config;
 // Static targets, file_sd and http_sd.
@@ -20,6 +22,8 @@ mod readme;
 mod real;
 // A changed configuration file.
 mod reload;
+// The HTTPS listener and hostile clients.
+mod serving;
 // Targets good, bad and hostile.
 mod scrape;
 // The map in lib.rs is true: imports, orphans, module docs.

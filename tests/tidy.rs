@@ -8,7 +8,7 @@ const IMPORTS: [(&str, &[&str]); 16] = [
     ("config", &["model"]),
     ("storage", &["model"]),
     ("exposition", &["model"]),
-    ("client", &["config", "storage"]),
+    ("client", &["model", "config", "storage"]),
     ("discovery", &["model", "clock", "config", "client"]),
     ("scrape", &["model", "clock", "config", "client", "exposition", "storage"]),
     ("aggregate", &["model", "config", "storage"]),

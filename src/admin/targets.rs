@@ -8,7 +8,7 @@ use axum::{Json, response::Html};
 use serde_json::{Value, json};
 
 use crate::admin::Admin;
-use crate::model::{Identity, Target, Timestamp};
+use crate::model::{Identity, Target, Timestamp, redacted};
 use crate::storage::TargetState;
 
 /// `GET /api/v1/targets`.
@@ -73,7 +73,7 @@ fn entry(target: &Target, state: &TargetState) -> Value {
         .map(|(kind, issue)| json!({ "kind": kind.name(), "count": issue.count, "last": issue.last.to_string(), "example": issue.example }))
         .collect();
     json!({
-        "scrapePool": &*target.job, "scrapeUrl": target.url, "labels": labels(&target.identity),
+        "scrapePool": &*target.job, "scrapeUrl": redacted(&target.url), "labels": labels(&target.identity),
         "health": state.health.name(),
         "lastError": state.failure.as_ref().map(|failure| failure.message.clone()).unwrap_or_default(),
         "lastErrorReason": state.failure.as_ref().map(|failure| failure.reason.name()),
@@ -120,7 +120,7 @@ fn row(target: &Target, state: &TargetState, now: Timestamp) -> String {
     let said: Vec<_> = failure.chain(issues).map(|line| escape(&line)).collect();
     format!(
         "<tr><td>{}</td><td>{}/{}</td><td class=\"{health}\">{health}</td><td>{ago}</td><td>{:.1} ms</td><td>{}</td><td>{}</td></tr>\n",
-        escape(&target.url),
+        escape(&redacted(&target.url)),
         escape(&target.identity.namespace),
         escape(target.identity.pod.as_deref().unwrap_or("–")),
         state.last_duration.as_secs_f64() * 1000.0,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::cli::{complain, print};
 use crate::config::{self, Config};
 
 /// Check configuration files; reports every mistake with its line
@@ -18,9 +19,10 @@ pub fn run(args: &Args) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for file in &args.files {
         match config::load(file) {
-            Ok(config) => println!("{}", summary(file, &config)),
+            // The exit code tells the result even where nobody reads the line.
+            Ok(config) => drop(print(&summary(file, &config))),
             Err(diagnostics) => {
-                eprintln!("{diagnostics}");
+                complain(&diagnostics.to_string());
                 code = ExitCode::FAILURE;
             }
         }

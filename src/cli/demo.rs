@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use clap::builder::RangedU64ValueParser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::cli::{print, whole_number};
 use crate::clock::Clock;
 use crate::config::{self, Config, Definition, Job, Shape};
 use crate::demo::board::Board;
@@ -23,7 +23,7 @@ use crate::demo::controller::{Autoscaler, Controller, OBJECTS};
 use crate::demo::day::DAY_SECONDS;
 use crate::demo::plant::{NAMESPACE, Plant};
 use crate::demo::platform::{self, Platform};
-use crate::demo::screen::Screen;
+use crate::demo::screen::{Intro, Screen};
 use crate::demo::table::Frame;
 use crate::server::{self, CertificateSource, Options, Running, StartError};
 
@@ -31,16 +31,16 @@ use crate::server::{self, CertificateSource, Options, Running, StartError};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// How long it runs, for example 90s or 5m. Without it: one day of the demo, 2m at speed 1.
-    #[arg(long, value_name = "DURATION", value_parser = config::duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = config::duration::parse, allow_hyphen_values = true)]
     pub duration: Option<Duration>,
     /// How many times faster than a day in two minutes, from 0.1 to 20.
-    #[arg(long, value_name = "N", default_value = "1", value_parser = speed)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = speed, allow_hyphen_values = true)]
     pub speed: f64,
     /// Port of the HTTPS listener on 127.0.0.1; 0 takes a free one.
-    #[arg(long, default_value_t = 6443, value_parser = RangedU64ValueParser::<u16>::new())]
+    #[arg(long, default_value_t = 6443, value_parser = whole_number::<u16>, allow_negative_numbers = true)]
     pub port: u16,
     /// The same seed gives the same demand.
-    #[arg(long, value_name = "N", default_value_t = 7)]
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = whole_number::<u64>, allow_negative_numbers = true)]
     pub seed: u64,
 }
 
@@ -175,12 +175,18 @@ fn early_end(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>) 
 
 impl Show {
     /// Shows the demo until its end, then the summary.
-    async fn run(&self, intro: &[String], shutdown: &CancellationToken) -> anyhow::Result<()> {
-        match Screen::open(intro) {
-            Some(screen) => self.draw(screen, shutdown).await?,
-            None => self.print(intro, shutdown).await,
+    async fn run(&self, intro: &Intro, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        let rows_wanted = self.frame(|frame| frame.rows_wanted());
+        let read = match Screen::open(intro, rows_wanted) {
+            Some(screen) => {
+                self.draw(screen, shutdown).await?;
+                true
+            }
+            None => self.print(&intro.full, shutdown).await,
+        };
+        if read {
+            print_all(&self.frame(|frame| frame.summary()));
         }
-        self.frame(|frame| frame.summary()).iter().for_each(|line| println!("{line}"));
         Ok(())
     }
 
@@ -196,31 +202,36 @@ impl Show {
                 _ = resized.recv() => screen.resize(),
                 _ = draws.tick() => {}
             }
-            let lines = self.frame(|frame| frame.lines(screen.columns()));
+            let lines = self.frame(|frame| frame.lines(screen.columns(), screen.rows()));
             screen.draw(&lines);
         }
         Ok(())
     }
 
-    async fn print(&self, intro: &[String], shutdown: &CancellationToken) {
-        intro.iter().for_each(|line| println!("{line}"));
+    /// Prints events and now and then a status until the end; `false` when nobody reads them any more.
+    async fn print(&self, intro: &[String], shutdown: &CancellationToken) -> bool {
+        let mut read = print_all(intro);
         let mut looks = interval(LOOK_PERIOD);
         let end = sleep_until(self.started + self.duration);
         tokio::pin!(end);
         let mut seen = 0;
         for look in 1.. {
             tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = &mut end => return,
+                () = shutdown.cancelled() => break,
+                () = &mut end => break,
                 _ = looks.tick() => {}
             }
             let (events, total) = self.frame(|frame| (frame.events_after(seen), frame.board.entries_total));
-            events.iter().for_each(|event| println!("{event}"));
+            read = read && print_all(&events);
             seen = total;
             if look % LOOKS_PER_STATUS == 0 {
-                self.frame(|frame| frame.plain()).iter().for_each(|line| println!("{line}"));
+                read = read && print_all(&self.frame(|frame| frame.plain()));
+            }
+            if !read {
+                break;
             }
         }
+        read
     }
 
     fn frame<R>(&self, act: impl FnOnce(&Frame<'_>) -> R) -> R {
@@ -236,6 +247,11 @@ impl Show {
             })
         })
     }
+}
+
+/// Prints until nobody reads any more, and tells whether somebody still does.
+fn print_all(lines: &[String]) -> bool {
+    lines.iter().all(|line| print(line))
 }
 
 /// The shipped configuration with the real address, its times divided by the speed.
@@ -280,21 +296,27 @@ fn is_rate(config: &Config, name: &str) -> bool {
 
 /// What it is, and three requests that work as they stand here. kubectl asks for a password without a token, and with
 /// an empty kubeconfig nobody's real credentials are sent.
-fn intro(url: &str) -> Vec<String> {
+fn intro(url: &str) -> Intro {
     let custom = format!("/apis/custom.metrics.k8s.io/v1beta2/namespaces/{NAMESPACE}");
     let external = format!("/apis/external.metrics.k8s.io/v1beta1/namespaces/{NAMESPACE}");
-    vec![
+    let commands = [
+        format!("curl -sk \"{url}{custom}/deployments.apps/model-orchestration/inference_latency_p95\""),
+        format!("curl -sk \"{url}{custom}/pods/%2A/queue_length?labelSelector=app%3Dagent-orchestrator\""),
+        format!(
+            "kubectl --kubeconfig /dev/null --token demo --server {url} --insecure-skip-tls-verify get --raw \
+             \"{external}/queue_length?labelSelector=queue%3Dinference\""
+        ),
+    ];
+    let mut full = vec![
         format!("Plimsoll serves {url}. It scrapes the pods of four simulated services; a controller with the rules"),
         "of the HorizontalPodAutoscaler asks it for their metrics and scales them. Ask it yourself meanwhile:".into(),
         String::new(),
-        format!("  curl -sk \"{url}{custom}/pods/%2A/queue_length?labelSelector=app%3Dagent-orchestrator\""),
-        format!(
-            "  kubectl --kubeconfig /dev/null --token demo --server {url} --insecure-skip-tls-verify get --raw \
-             \"{external}/queue_length?labelSelector=queue%3Dinference\""
-        ),
-        format!("  curl -sk \"{url}{custom}/deployments.apps/model-orchestration/inference_latency_p95\""),
-        String::new(),
-    ]
+    ];
+    full.extend(commands.iter().map(|command| format!("  {command}")));
+    full.push(String::new());
+    let first = format!("Plimsoll serves {url}. Ask it yourself:");
+    let short = |count| std::iter::once(first.clone()).chain(commands.iter().take(count).cloned()).collect();
+    Intro { full, shorter: vec![short(3), short(2), short(1)] }
 }
 
 fn speed(text: &str) -> Result<f64, String> {

@@ -12,12 +12,21 @@ use crate::demo::text::Line;
 /// A terminal that is being drawn on.
 #[derive(Debug)]
 pub struct Screen {
-    /// Printed above the lines, again after the size changed.
-    intro: Vec<String>,
+    intro: Intro,
+    /// Rows that the drawn lines need to be of use, and to be complete.
+    rows_wanted: (usize, usize),
     drawn: Vec<String>,
     columns: usize,
     rows: usize,
     coloured: bool,
+}
+
+/// What is printed above the lines, again after the size changed.
+#[derive(Clone, Debug)]
+pub struct Intro {
+    pub full: Vec<String>,
+    /// For terminals that have no room for it, the fullest first.
+    pub shorter: Vec<Vec<String>>,
 }
 
 /// Used when the terminal does not tell its size.
@@ -37,14 +46,16 @@ const CLEAR_SCREEN: &str = "\x1b[2J\x1b[H";
 // === impl Screen ===
 
 impl Screen {
-    /// Prints the intro and takes the terminal; `None` when standard output is no terminal that can be drawn on.
-    pub fn open(intro: &[String]) -> Option<Self> {
+    /// Prints the intro, in full if all lines have room beside it and otherwise as much as leaves room for those of use,
+    /// and takes the terminal; `None` when standard output is no terminal that can be drawn on.
+    pub fn open(intro: &Intro, rows_wanted: (usize, usize)) -> Option<Self> {
         let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
         if dumb || !stdout().is_terminal() {
             return None;
         }
         let (columns, rows) = size();
-        let screen = Self { intro: intro.to_vec(), drawn: Vec::new(), columns, rows, coloured: is_coloured() };
+        let screen =
+            Self { intro: intro.clone(), rows_wanted, drawn: Vec::new(), columns, rows, coloured: is_coloured() };
         write(&format!("{}{ENTER}", screen.intro_text()));
         Some(screen)
     }
@@ -54,10 +65,20 @@ impl Screen {
         self.columns
     }
 
+    /// How many lines there is room for: one row is for the cursor below them.
+    pub fn rows(&self) -> usize {
+        (self.rows - 1).saturating_sub(height(self.intro(), self.columns))
+    }
+
+    fn intro(&self) -> &[String] {
+        let (min, max) = self.rows_wanted;
+        let left = |wanted| (self.rows - 1).saturating_sub(wanted);
+        self.intro.fitting(self.columns, left(max), left(min))
+    }
+
     /// Replaces what was drawn before.
     pub fn draw(&mut self, lines: &[Line]) {
-        // One row is for the cursor below the lines; what does not fit is left out.
-        let shown = lines.iter().take(self.rows.saturating_sub(1));
+        let shown = lines.iter().take(self.rows());
         let rendered: Vec<String> = shown.map(|line| line.render(self.columns, self.coloured)).collect();
         write(&update(&self.drawn, &rendered));
         self.drawn = rendered;
@@ -71,8 +92,26 @@ impl Screen {
     }
 
     fn intro_text(&self) -> String {
-        self.intro.iter().map(|line| format!("{line}\r\n")).collect()
+        self.intro().iter().map(|line| format!("{line}\r\n")).collect()
     }
+}
+
+// === impl Intro ===
+
+impl Intro {
+    /// The full version if it takes at most `rows_full`, or else the fullest that takes at most `rows_max`, or nothing.
+    fn fitting(&self, columns: usize, rows_full: usize, rows_max: usize) -> &[String] {
+        if height(&self.full, columns) <= rows_full {
+            return &self.full;
+        }
+        let fitting = self.shorter.iter().find(|version| height(version, columns) <= rows_max);
+        fitting.map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Rows that lines take on a terminal that wraps them.
+fn height(lines: &[String], columns: usize) -> usize {
+    lines.iter().map(|line| line.chars().count().div_ceil(columns).max(1)).sum()
 }
 
 impl Drop for Screen {
@@ -91,8 +130,9 @@ fn update(old: &[String], new: &[String]) -> String {
     out.push('\r');
     for (i, line) in new.iter().enumerate() {
         if old.get(i) != Some(line) {
-            out.push_str(line);
+            // Before the line: behind one that ends in the last column it would take that column's character.
             out.push_str(CLEAR_LINE_REST);
+            out.push_str(line);
         }
         out.push_str("\r\n");
     }
@@ -138,8 +178,17 @@ mod tests {
 
     #[test]
     fn only_changed_lines_are_written_again() {
-        check(&[], &["a", "b"], "\ra\x1b[K\r\nb\x1b[K\r\n");
-        check(&["a", "b"], &["a", "c"], "\x1b[2A\r\r\nc\x1b[K\r\n");
+        check(&[], &["a", "b"], "\r\x1b[Ka\r\n\x1b[Kb\r\n");
+        check(&["a", "b"], &["a", "c"], "\x1b[2A\r\r\n\x1b[Kc\r\n");
+    }
+
+    #[test]
+    fn the_intro_is_as_full_as_the_terminal_allows() {
+        let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+        let intro = Intro { full: lines(&["0123456789", "", "01234"]), shorter: vec![lines(&["0123456789"])] };
+        assert_eq!(intro.fitting(10, 3, 9), intro.full);
+        assert_eq!(intro.fitting(9, 3, 9), intro.shorter[0]);
+        assert!(intro.fitting(5, 1, 1).is_empty());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::demo::day::{DAY_SECONDS, TimeOfDay};
 use crate::demo::plant::Plant;
 use crate::demo::pod::Phase;
 use crate::demo::story;
-use crate::demo::text::{Align, Line, Style, number, sparkline};
+use crate::demo::text::{Align, Line, Style, number, sparkline, wrap};
 use crate::demo::workload::Workload;
 
 /// What is to be shown.
@@ -23,16 +23,35 @@ pub struct Frame<'a> {
     pub speed: f64,
 }
 
+/// Which lines go when there is no room for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    Always,
+    Story,
+    Event,
+    Course,
+    Blank,
+}
+
 /// Widths of the columns; 0 for one that has no room.
 #[derive(Clone, Copy, Debug)]
 struct Columns {
+    workload: usize,
+    metric: usize,
     trend: usize,
     per_pod: usize,
     pods: usize,
 }
 
+/// What a terminal has when nobody changed it.
+const WIDTH_USUAL: usize = 80;
+/// The foot is this wide with the legend, whatever the counts.
+const LEGEND_WIDTH_MIN: usize = 110;
+
 const WORKLOAD_WIDTH: usize = 19;
 const METRIC_WIDTH: usize = 21;
+/// Narrower than that, names say nothing.
+const NAME_WIDTH_MIN: usize = 6;
 const VALUE_WIDTH: usize = 6;
 const TARGET_WIDTH: usize = 8;
 const AGE_WIDTH: usize = 5;
@@ -46,20 +65,36 @@ const AGE_SECONDS_HIGH: u64 = 3;
 // === impl Frame ===
 
 impl Frame<'_> {
-    /// The whole table for a terminal with `width` columns.
-    pub fn lines(&self, width: usize) -> Vec<Line> {
+    /// The table for a terminal with `width` columns, in at most `rows` lines where that is no fewer than
+    /// [`Self::rows_wanted`]: what can be missed most easily goes first.
+    pub fn lines(&self, width: usize, rows: usize) -> Vec<Line> {
         let columns = Columns::fit(width);
-        let mut lines = vec![self.title(), self.course(width), Line::default(), self.story(), Line::default()];
-        lines.push(columns.head());
+        let blank = || (Keep::Blank, Line::default());
+        let mut lines = vec![(Keep::Always, self.title(width)), (Keep::Course, self.course(width)), blank()];
+        lines.extend(self.story(width));
+        lines.push(blank());
+        lines.push((Keep::Always, columns.head()));
         for report in &self.board.reports {
-            let Some(workload) = self.plant.workload(&report.deployment) else {
-                continue;
-            };
-            lines.extend(rows(report, workload, columns));
+            if let Some(workload) = self.plant.workload(&report.deployment) {
+                lines.extend(self::rows(report, workload, columns));
+            }
         }
-        lines.push(Line::default());
-        lines.push(self.foot());
-        lines
+        lines.push(blank());
+        lines.push((Keep::Always, self.foot(width)));
+        for missed in [Keep::Blank, Keep::Course, Keep::Event, Keep::Story] {
+            if lines.len() > rows {
+                lines.retain(|(keep, _)| *keep != missed);
+            }
+        }
+        lines.into_iter().map(|(_, line)| line).collect()
+    }
+
+    /// How many lines there are without what can be missed, and with it.
+    pub fn rows_wanted(&self) -> (usize, usize) {
+        let reports = &self.board.reports;
+        let metrics: usize = reports.iter().map(|report| report.metrics.len()).sum();
+        // Title, two lines of the story, head, foot; course and three blanks.
+        (metrics + 5, metrics + 5 + reports.len() + 4)
     }
 
     /// One line for each workload, for an output that is no terminal.
@@ -100,12 +135,13 @@ impl Frame<'_> {
         TimeOfDay::at(self.plant.now()).to_minutes()
     }
 
-    fn title(&self) -> Line {
+    fn title(&self, width: usize) -> Line {
         let Self { elapsed_seconds: elapsed, duration_seconds: duration, speed, .. } = self;
+        let speed = if width < WIDTH_USUAL { String::new() } else { format!(" at speed {speed}") };
         Line::default()
             .text("Plimsoll demo", Style::Bold)
             .text(format!("   {}", TimeOfDay::at(self.plant.now())), Style::Accent)
-            .text(format!("   {elapsed:.0} of {duration:.0} s at speed {speed}, Ctrl-C ends it"), Style::Dim)
+            .text(format!("   {elapsed:.0} of {duration:.0} s{speed}, Ctrl-C ends it"), Style::Dim)
     }
 
     /// The demand of the day, with a mark at the present.
@@ -125,15 +161,18 @@ impl Frame<'_> {
             .text(future.iter().collect::<String>(), Style::Dim)
     }
 
-    fn story(&self) -> Line {
-        Line::default().text(story::tell(self.plant, self.board), Style::Bold)
+    fn story(&self, width: usize) -> Vec<(Keep, Line)> {
+        let lines = wrap(&story::tell(self.plant, self.board), width);
+        lines.into_iter().map(|line| (Keep::Story, Line::default().text(line, Style::Bold))).collect()
     }
 
-    fn foot(&self) -> Line {
+    fn foot(&self, width: usize) -> Line {
         let Board { answers, refusals, age_max, .. } = self.board;
         let refused = if *refusals > 0 { Style::Warn } else { Style::Dim };
+        let legend =
+            if width < LEGEND_WIDTH_MIN { "" } else { "■ ready  □ starting  · room up to the maximum    " };
         Line::default()
-            .text("■ ready  □ starting  · room up to the maximum    ", Style::Dim)
+            .text(legend, Style::Dim)
             .text(format!("Plimsoll answered {answers}, "), Style::Dim)
             .text(format!("refused {refusals}"), refused)
             .text(format!(", oldest sample ≤{} s", age_seconds(*age_max)), Style::Dim)
@@ -146,17 +185,23 @@ impl Columns {
     /// Gives the trend what the other columns leave; columns that can be missed go first when it is too little.
     fn fit(width: usize) -> Self {
         let fixed = [WORKLOAD_WIDTH, METRIC_WIDTH, VALUE_WIDTH, TARGET_WIDTH, AGE_WIDTH, REPLICAS_WIDTH];
-        let free = width.saturating_sub(fixed.iter().map(|column| column + 1).sum());
+        let fixed: usize = fixed.iter().map(|column| column + 1).sum();
+        let free = width.saturating_sub(fixed);
         let per_pod = if free >= 8 + 20 { 7 } else { 0 };
         let pods = if free >= per_pod + 1 + 20 + 12 { 20 } else { 0 };
         let taken = [per_pod, pods].iter().filter(|column| **column > 0).map(|column| column + 1).sum();
-        Self { per_pod, pods, trend: free.saturating_sub(taken).saturating_sub(1).min(TREND_WIDTH_MAX) }
+        let trend = free.saturating_sub(taken).saturating_sub(1).min(TREND_WIDTH_MAX);
+        // The blank after the last column needs no room.
+        let missing = fixed.saturating_sub(width + 1);
+        let workload = (WORKLOAD_WIDTH - (missing / 2).min(WORKLOAD_WIDTH)).max(NAME_WIDTH_MIN);
+        let metric = (METRIC_WIDTH - missing.div_ceil(2).min(METRIC_WIDTH)).max(NAME_WIDTH_MIN);
+        Self { workload, metric, trend, per_pod, pods }
     }
 
     fn head(self) -> Line {
         let line = Line::default()
-            .cell("WORKLOAD", WORKLOAD_WIDTH, Align::Left, Style::Dim)
-            .cell("METRIC", METRIC_WIDTH, Align::Left, Style::Dim)
+            .cell("WORKLOAD", self.workload, Align::Left, Style::Dim)
+            .cell("METRIC", self.metric, Align::Left, Style::Dim)
             .cell("VALUE", VALUE_WIDTH, Align::Right, Style::Dim);
         let line = optional(line, "PER POD", self.per_pod, Align::Right, Style::Dim);
         let line = line.cell("TARGET", TARGET_WIDTH, Align::Right, Style::Dim).cell(
@@ -165,7 +210,8 @@ impl Columns {
             Align::Right,
             Style::Dim,
         );
-        let line = optional(line, "VALUE OVER TIME", self.trend, Align::Left, Style::Dim);
+        let trend = if self.trend < "VALUE OVER TIME".len() { "TREND" } else { "VALUE OVER TIME" };
+        let line = optional(line, trend, self.trend, Align::Left, Style::Dim);
         let line = line.cell("PODS", REPLICAS_WIDTH, Align::Right, Style::Dim);
         optional(line, "", self.pods, Align::Left, Style::Dim)
     }
@@ -176,20 +222,21 @@ fn optional(line: Line, text: &str, width: usize, align: Align, style: Style) ->
 }
 
 /// A row for each metric, the workload on the first, and one for what happened last.
-fn rows(report: &Report, workload: &Workload, columns: Columns) -> Vec<Line> {
-    let mut lines: Vec<Line> = Vec::new();
+fn rows(report: &Report, workload: &Workload, columns: Columns) -> Vec<(Keep, Line)> {
+    let mut lines = Vec::new();
     for (i, metric) in report.metrics.iter().enumerate() {
         let name = if i == 0 { report.deployment.as_str() } else { "" };
-        let line = Line::default().cell(name, WORKLOAD_WIDTH, Align::Left, Style::Bold);
+        let line = Line::default().cell(name, columns.workload, Align::Left, Style::Bold);
         let line = reading(line, metric, columns);
-        lines.push(if i == 0 { replicas(line, report, workload, columns) } else { line });
+        lines.push((Keep::Always, if i == 0 { replicas(line, report, workload, columns) } else { line }));
     }
     let refusal = report.metrics.iter().find_map(MetricReport::refusal);
-    lines.push(match (&report.last, refusal) {
+    let event = match (&report.last, refusal) {
         (_, Some(refusal)) => Line::default().text(format!("  holds: {refusal}"), Style::Bad),
         (Some(entry), None) => Line::default().text(format!("  {} {}", entry.clock, entry.text), entry_style(entry)),
         (None, None) => Line::default().text("  nothing to do yet", Style::Dim),
-    });
+    };
+    lines.push((Keep::Event, event));
     lines
 }
 
@@ -206,8 +253,12 @@ fn reading(line: Line, metric: &MetricReport, columns: Columns) -> Line {
         None => (none(), none(), none(), Style::Dim),
     };
     let old = matches!(&metric.reading, Some(Ok(reading)) if age_seconds(reading.age) > AGE_SECONDS_HIGH);
-    let line =
-        line.cell(&metric.name, METRIC_WIDTH, Align::Left, Style::Plain).cell(&value, VALUE_WIDTH, Align::Right, style);
+    let line = line.cell(&metric.name, columns.metric, Align::Left, Style::Plain).cell(
+        &value,
+        VALUE_WIDTH,
+        Align::Right,
+        style,
+    );
     let line = optional(line, &per_pod, columns.per_pod, Align::Right, style);
     let line = line.cell(&target, TARGET_WIDTH, Align::Right, Style::Plain).cell(
         &age,
@@ -287,17 +338,17 @@ mod tests {
         Board { reports: vec![report], ..Board::default() }
     }
 
-    fn shown(board: &Board, width: usize) -> Vec<String> {
+    fn shown(board: &Board, width: usize, rows: usize) -> Vec<String> {
         let mut plant = Plant::new(7);
         plant.scale("agent-orchestrator", 5);
         let frame = Frame { plant: &plant, board, elapsed_seconds: 1.0, duration_seconds: 120.0, speed: 1.0 };
-        frame.lines(width).iter().map(|line| line.render(width, false)).collect()
+        frame.lines(width, rows).iter().map(|line| line.render(width, false)).collect()
     }
 
     #[test]
     fn a_row_shows_value_target_age_and_pods() {
         let reading = Reading { total: 42.0, compared: 21.0, age: Duration::from_millis(900) };
-        let lines = shown(&board(Some(Ok(reading))), 120);
+        let lines = shown(&board(Some(Ok(reading))), 120, 50);
         let row = lines.iter().find(|line| line.starts_with("agent-orchestrator")).expect("a row");
         for part in ["queue_length", " 42 ", " 21 ", "10/pod", "≤1s", "▁ █", "2 → 5 ■■□□□···"] {
             assert!(row.contains(part), "{part:?} is missing in {row:?}");
@@ -306,15 +357,28 @@ mod tests {
 
     #[test]
     fn a_refusal_is_shown_with_its_reason() {
-        let lines = shown(&board(Some(Err("no target of the Deployment has data".into()))), 120);
+        let lines = shown(&board(Some(Err("no target of the Deployment has data".into()))), 120, 50);
         assert!(lines.contains(&"  holds: no target of the Deployment has data".to_owned()), "{lines:#?}");
         assert!(lines[3].contains("the HPA holds"), "{:?}", lines[3]);
     }
 
     #[test]
+    fn on_a_small_terminal_the_values_stay() {
+        let reading = Reading { total: 42.0, compared: 21.0, age: Duration::from_millis(900) };
+        let board = board(Some(Ok(reading)));
+        for (width, rows) in [(80, 15), (80, 7), (60, 9), (60, 6)] {
+            let lines = shown(&board, width, rows);
+            assert!(lines.len() <= rows, "{lines:#?}");
+            let row = lines.iter().find(|line| line.starts_with("agent-")).expect("a row");
+            assert!([" 42 ", "≤1s", "2 → 5"].iter().all(|part| row.contains(part)), "{row:?}");
+            assert!(lines.last().is_some_and(|foot| foot.ends_with(" s")), "{lines:#?}");
+        }
+    }
+
+    #[test]
     fn no_line_is_wider_than_the_terminal() {
         for width in [0, 1, 20, 79, 80, 100, 119, 120, 300] {
-            for line in shown(&board(None), width) {
+            for line in shown(&board(None), width, 50) {
                 assert!(line.chars().count() <= width, "{width}: {line:?}");
             }
         }

@@ -103,6 +103,21 @@ pub fn number(value: f64) -> String {
     }
 }
 
+/// Words in lines of at most `width` columns; a longer word gets a line of its own.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
@@ -131,6 +146,12 @@ mod tests {
     #[test]
     fn long_cells_are_cut() {
         assert_eq!(Line::default().cell("decisions", 5, Align::Left, Style::Plain).render(9, false), "deci…");
+    }
+
+    #[test]
+    fn sentences_wrap_between_words() {
+        assert_eq!(wrap("the queue is empty", 9), ["the queue", "is empty"]);
+        assert_eq!(wrap("the queue", 80), ["the queue"]);
     }
 
     #[test]

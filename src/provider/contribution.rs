@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::aggregate::{self, Absence, Groups, Partial};
 use crate::config::{Definition, Level};
-use crate::model::{Inventory, Labels, Object, Target, Timestamp};
+use crate::model::{Inventory, Labels, Object, Target, Timestamp, redacted};
 use crate::provider::{Cause, Coverage};
 use crate::storage::{Health, Storage, TargetStore};
 
@@ -156,7 +156,7 @@ impl Outcome {
             Self::Pending(reason) => (1, reason),
             Self::NotExposed(reason) => (2, reason),
         };
-        Some((rank, target.url.clone(), reason.clone()))
+        Some((rank, redacted(&target.url).into_owned(), reason.clone()))
     }
 }
 

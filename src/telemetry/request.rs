@@ -40,7 +40,7 @@ pub async fn correlate(request: Request, next: Next) -> Response {
 fn log(path: &str, code: u16, started: Instant) {
     let duration_seconds = started.elapsed().as_secs_f64();
     // Probes and scrapes come every few seconds and say nothing.
-    if matches!(path, "/livez" | "/readyz" | "/healthz" | "/metrics") {
+    if matches!(path.trim_end_matches('/'), "/livez" | "/readyz" | "/healthz" | "/metrics") {
         tracing::debug!(code, duration_seconds, "request answered");
     } else {
         tracing::info!(code, duration_seconds, "request answered");

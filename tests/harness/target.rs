@@ -30,6 +30,8 @@ pub enum Behaviour {
     },
     /// Closes the connection in the middle of a page.
     Break,
+    /// A page that ends where the connection does.
+    Undelimited(&'static [u8]),
 }
 
 /// A listening target. It ends with the test's runtime.
@@ -107,6 +109,10 @@ async fn answer(stream: &mut TcpStream, behaviour: Behaviour) -> std::io::Result
         Behaviour::Hang => std::future::pending().await,
         Behaviour::Drip => drip(stream).await,
         Behaviour::Flood { bytes, says_length } => flood(stream, bytes, says_length).await,
+        Behaviour::Undelimited(page) => {
+            stream.write_all(&[b"HTTP/1.0 200 OK\r\ncontent-type: text/plain\r\n\r\n", page].concat()).await?;
+            Err(std::io::ErrorKind::ConnectionAborted.into())
+        }
         Behaviour::Break => {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nqueue_length 5\n").await?;
             Err(std::io::ErrorKind::ConnectionAborted.into())

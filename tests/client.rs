@@ -1,0 +1,168 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll::client::{Client, Page, Request};
+use plimsoll::config::{ClientConfig, ClientTls};
+use plimsoll::storage::{Failure, FailureReason};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use crate::harness::{install_crypto, target};
+
+const GOOD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 7\r\n\r\nload 5\n";
+
+async fn get(url: &str, tls: ClientTls) -> Result<Page, Failure> {
+    install_crypto();
+    let request = Request {
+        accept: "*/*",
+        headers: reqwest::header::HeaderMap::new(),
+        timeout: Duration::from_secs(5),
+        body_size_max: 1000,
+    };
+    Client::new(ClientConfig { tls, ..ClientConfig::default() }).get(url, &request).await
+}
+
+async fn check_failure(url: &str, tls: ClientTls, reason: FailureReason, words: &str) {
+    let failure = get(url, tls).await.expect_err(url);
+    assert_eq!(failure.reason, reason, "{failure}");
+    assert!(failure.message.contains(words), "{words:?} is not in {failure}");
+}
+
+/// Answers every request with these bytes and closes; gives its port.
+async fn plain(answer: impl AsRef<[u8]> + Send + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            respond(&mut stream, answer.as_ref()).await;
+        }
+    });
+    port
+}
+
+async fn respond(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), answer: &[u8]) {
+    let mut head = [0_u8; 4096];
+    drop(stream.read(&mut head).await);
+    drop(stream.write_all(answer).await);
+    drop(stream.shutdown().await);
+}
+
+/// A target with this certificate; gives its port and the certificate as a file.
+async fn tls(params: CertificateParams) -> (u16, tempfile::NamedTempFile) {
+    install_crypto();
+    let key = KeyPair::generate().expect("a key");
+    let certificate = params.self_signed(&key).expect("a certificate");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), certificate.pem()).expect("written");
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key.into())
+        .expect("a pair");
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            if let Ok(mut stream) = acceptor.accept(stream).await {
+                respond(&mut stream, GOOD.as_bytes()).await;
+            }
+        }
+    });
+    (port, file)
+}
+
+fn certificate(names: &[&str]) -> CertificateParams {
+    CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).expect("names")
+}
+
+fn trusting(file: &tempfile::NamedTempFile) -> ClientTls {
+    ClientTls { ca_file: Some(file.path().to_owned()), ..ClientTls::default() }
+}
+
+#[tokio::test]
+async fn certificates_that_fail_are_tls_failures_in_plain_words() {
+    let (port, file) = tls(certificate(&["localhost"])).await;
+    let page = get(&format!("https://localhost:{port}/metrics"), trusting(&file)).await.expect("a trusted page");
+    assert_eq!(page.body, b"load 5\n");
+    let url = format!("https://127.0.0.1:{port}/metrics");
+    check_failure(&url, trusting(&file), FailureReason::Tls, "the certificate is not for 127.0.0.1 but for localhost")
+        .await;
+    let (again, _) = tls(certificate(&["localhost"])).await;
+    let url = format!("https://localhost:{again}/metrics");
+    check_failure(&url, trusting(&file), FailureReason::Tls, "another key than that of the trusted CA").await;
+    let mut other = certificate(&["localhost"]);
+    other.distinguished_name.push(rcgen::DnType::CommonName, "another issuer");
+    let (other, _) = tls(other).await;
+    let url = format!("https://localhost:{other}/metrics");
+    check_failure(&url, trusting(&file), FailureReason::Tls, "an issuer that is not trusted; set ca_file").await;
+    check_failure(&url, ClientTls::default(), FailureReason::Tls, "an issuer that is not trusted; set ca_file").await;
+
+    let mut old = certificate(&["localhost"]);
+    old.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let (port, file) = tls(old).await;
+    let url = format!("https://localhost:{port}/metrics");
+    check_failure(&url, trusting(&file), FailureReason::Tls, "the certificate expired at 2020-01-01T00:00:00Z").await;
+
+    let mut ca = certificate(&["localhost"]);
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let (port, file) = tls(ca).await;
+    let url = format!("https://localhost:{port}/metrics");
+    check_failure(&url, trusting(&file), FailureReason::Tls, "is a CA certificate used as serving certificate").await;
+}
+
+#[tokio::test]
+async fn the_wrong_scheme_is_hinted_at() {
+    let (port, _) = tls(certificate(&["localhost"])).await;
+    let url = format!("http://localhost:{port}/metrics");
+    check_failure(&url, ClientTls::default(), FailureReason::Body, "the URL must begin with https://").await;
+    let answer = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+    let url = format!("http://127.0.0.1:{}/", plain(answer).await);
+    check_failure(&url, ClientTls::default(), FailureReason::HttpStatus, "the URL must begin with https://").await;
+    for answer in ["HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", ""] {
+        let url = format!("https://127.0.0.1:{}/", plain(answer).await);
+        check_failure(&url, ClientTls::default(), FailureReason::Tls, "the URL must begin with http://").await;
+    }
+}
+
+#[tokio::test]
+async fn redirects_stay_on_the_host() {
+    let good = plain(GOOD).await;
+    let redirect = |to: String| format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n");
+    let same = plain(redirect(format!("http://127.0.0.1:{good}/metrics"))).await;
+    assert!(get(&format!("http://127.0.0.1:{same}/metrics"), ClientTls::default()).await.is_ok());
+    let away = plain(redirect(format!("http://localhost:{good}/m?token=secret"))).await;
+    let words = format!("redirects to http://localhost:{good}/m?token=…; only redirects to the same host");
+    check_failure(&format!("http://127.0.0.1:{away}/"), ClientTls::default(), FailureReason::HttpStatus, &words).await;
+    let circle = plain(redirect("/again".into())).await;
+    let url = format!("http://127.0.0.1:{circle}/");
+    check_failure(&url, ClientTls::default(), FailureReason::HttpStatus, "redirects more than 5 times").await;
+}
+
+#[tokio::test]
+async fn how_the_body_ends_is_told() {
+    let gzip = target::gzip(b"load 5\n");
+    let encoded = |more: &str, body: &[u8]| {
+        [format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n{more}\r\n").as_bytes(), body].concat()
+    };
+    for (answer, delimited) in [
+        (GOOD.as_bytes().to_vec(), true),
+        (b"HTTP/1.0 200 OK\r\n\r\nload 5\n".to_vec(), false),
+        (b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nload 5\n".to_vec(), false),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n7\r\nload 5\n\r\n0\r\n\r\n".to_vec(), true),
+        (encoded(&format!("content-length: {}\r\n", gzip.len()), &gzip), true),
+        (encoded("connection: close\r\n", &gzip), true),
+    ] {
+        let shown = String::from_utf8_lossy(&answer).into_owned();
+        let page = get(&format!("http://127.0.0.1:{}/", plain(answer).await), ClientTls::default()).await;
+        let page = page.unwrap_or_else(|failure| panic!("{failure}: {shown}"));
+        assert_eq!((page.body.as_slice(), page.delimited), (&b"load 5\n"[..], delimited), "{shown}");
+    }
+    let cut = plain(encoded("connection: close\r\n", &gzip[..gzip.len() - 4])).await;
+    let url = format!("http://127.0.0.1:{cut}/");
+    check_failure(&url, ClientTls::default(), FailureReason::Body, "cannot be decompressed").await;
+    let brotli = plain("HTTP/1.1 200 OK\r\ncontent-encoding: br\r\ncontent-length: 3\r\n\r\nabc").await;
+    let url = format!("http://127.0.0.1:{brotli}/");
+    check_failure(&url, ClientTls::default(), FailureReason::Body, "the content encoding \"br\"").await;
+}
