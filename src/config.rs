@@ -1,7 +1,7 @@
 //! The configuration file and the flags → a [`Config`] that cannot be wrong.
 //!
 //! In goes YAML text; out comes a checked value, or every mistake at once with its line and column.
-//! Nothing here opens a socket; only `config` reads the configuration file.
+//! Nothing here opens a socket; only `config` reads the configuration file, and within a bound.
 
 pub mod diagnostic;
 mod document;
@@ -12,15 +12,20 @@ mod matcher;
 pub mod metric;
 mod mistake;
 mod name;
+mod omissions;
+mod pattern;
 pub mod reader;
 mod structure;
 mod target_group;
+mod text_file;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use file::schema;
 pub use metric::{Combine, Definition, Level, Matchers, Shape, Sharing, Side};
-pub use reader::load;
+pub use omissions::{Omissions, one_line};
+pub use reader::{load, read, text};
 pub use target_group::{PageError, target_groups};
+pub use text_file::read_text;
 
 use std::path::PathBuf;
 use std::sync::Arc;

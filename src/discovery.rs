@@ -1,12 +1,14 @@
 //! Static targets, `file_sd` and `http_sd` → the current [`Inventory`] on a watch channel.
 //!
-//! Every source reports whole lists; a source that fails keeps its last list and says so in its
-//! [`SourceState`]. Readers always see the newest inventory, without a backlog. Kubernetes watches
+//! Every source reports whole lists; a source that fails keeps its last list, also over a reload, and
+//! says so in its [`SourceState`]. Readers always see the newest inventory, without a backlog. Kubernetes watches
 //! will be one more source here.
 
+mod files;
 mod source;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::{Config, Job, StaticTarget};
+use crate::config::{Config, Job, Omissions, StaticTarget};
 use crate::model::{Inventory, Target, TargetId, Timestamp};
 use source::Source;
 
@@ -35,18 +37,25 @@ pub struct Discovery {
 
 /// What is known of each source, for readiness and the status page. Clones share the content.
 #[derive(Clone, Default)]
-pub struct SourceStates(Arc<Mutex<BTreeMap<String, SourceState>>>);
+pub struct SourceStates(Arc<Mutex<States>>);
+
+#[derive(Default)]
+struct States {
+    sources: BTreeMap<String, SourceState>,
+    /// Whether an inventory was ever complete.
+    was_complete: bool,
+}
 
 /// State of one source.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SourceState {
     pub targets: usize,
     pub last_success: Option<Timestamp>,
-    /// Why the last refresh failed; `None` after a success.
+    /// Why the last refresh failed, as a whole or in part; `None` after a success.
     pub error: Option<String>,
-    /// Groups of the last list that were left out, with the reason.
+    /// What was left out of the last list, with the reason; few lines, and how many more there are.
     pub mistakes: Vec<String>,
-    /// Whether the source has reported at all, be it a failure.
+    /// Whether the source has reported, be it a failure, or keeps a list from before a reload.
     pub reported: bool,
 }
 
@@ -64,16 +73,33 @@ struct MechanismLabel {
     mechanism: &'static str,
 }
 
-/// One whole list of a source, or why there is none.
+/// Targets of one source by the file they stand in; a source that knows no files has one list under no name.
+type Lists = BTreeMap<PathBuf, Vec<StaticTarget>>;
+
+/// What a source found, by its number.
 struct Report {
     source: usize,
-    outcome: Result<Found, String>,
+    finding: Finding,
 }
 
-/// What a source found: targets, and what it had to leave out.
-struct Found {
-    targets: Vec<StaticTarget>,
-    mistakes: Vec<String>,
+/// One look of a source at its targets.
+#[derive(Default)]
+struct Finding {
+    /// `None` when nothing could be had and nothing is known from before.
+    lists: Option<Lists>,
+    omissions: Omissions,
+    /// Why the look failed, as a whole or in part.
+    failure: Option<String>,
+}
+
+/// One source while its configuration is in force.
+struct Slot {
+    name: String,
+    job: Arc<Job>,
+    source: Source,
+    /// `None` while the source has no list.
+    targets: Option<Vec<Arc<Target>>>,
+    reported: bool,
 }
 
 /// After a reload the old inventory stays until every new source has reported, at most this long.
@@ -82,68 +108,114 @@ const SETTLE_TIME_MAX: Duration = Duration::from_secs(5);
 // === impl Discovery ===
 
 impl Discovery {
-    /// Publishes inventories until `shutdown`; starts its sources anew with each configuration.
-    pub async fn run(mut self, shutdown: CancellationToken) {
+    /// Publishes inventories until `shutdown`. A configuration with other sources starts them anew, each with the list
+    /// it had: a source that is down then loses nothing.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut configs = self.config.clone();
+        let mut known = BTreeMap::new();
         loop {
-            let config = self.config.borrow_and_update().clone();
+            let config = configs.borrow_and_update().clone();
             let generation = shutdown.child_token();
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                changed = self.config.changed() => if changed.is_err() { return },
-                () = run_generation(&config, &self.publish, &self.states, &self.clock, &self.metrics, generation.clone()) => {}
+                changed = sources_change(&mut configs, &config) => if changed.is_err() { return },
+                () = self.run_generation(&config, &mut known, &generation) => {}
             }
             generation.cancel();
         }
     }
+
+    /// Runs the sources of one configuration; ends only when it is dropped or cancelled. `known` holds the last lists
+    /// by the name of their source.
+    async fn run_generation(&self, config: &Config, known: &mut BTreeMap<String, Lists>, token: &CancellationToken) {
+        let mut slots: Vec<_> =
+            Source::all(config).into_iter().map(|(job, source)| Slot::new(job, source, known)).collect();
+        known.retain(|name, _| slots.iter().any(|slot| slot.name == *name));
+        self.states.start(&slots);
+        let (reports, mut inbox) = mpsc::channel(16);
+        let mut tasks = JoinSet::new();
+        for (number, slot) in slots.iter().enumerate() {
+            let last = known.get(&slot.name).cloned().unwrap_or_default();
+            tasks.spawn(slot.source.clone().run(number, last, reports.clone(), token.clone()));
+        }
+        let settled = tokio::time::sleep(SETTLE_TIME_MAX);
+        tokio::pin!(settled);
+        let mut waiting = true;
+        loop {
+            waiting &= slots.iter().any(|slot| !slot.reported);
+            if !waiting {
+                self.publish(&slots, config.limits.targets);
+            }
+            tokio::select! {
+                Some(Report { source, finding }) = inbox.recv() => self.take(&mut slots[source], finding, known),
+                () = &mut settled, if waiting => waiting = false,
+                Some(ended) = tasks.join_next() => if let Err(error) = ended && error.is_panic() {
+                    std::panic::resume_unwind(error.into_panic());
+                },
+            }
+        }
+    }
+
+    fn take(&self, slot: &mut Slot, finding: Finding, known: &mut BTreeMap<String, Lists>) {
+        self.metrics.count(slot.source.mechanism(), finding.failure.is_none());
+        self.states.record(&slot.name, &finding, self.clock.now());
+        slot.reported = true;
+        if let Some(lists) = finding.lists {
+            slot.targets = Some(join_all(&slot.job, &lists));
+            known.insert(slot.name.clone(), lists);
+        }
+    }
+
+    fn publish(&self, slots: &[Slot], limit: usize) {
+        let targets = slots.iter().filter_map(|slot| slot.targets.as_ref()).flatten().cloned().collect();
+        let mut inventory = Inventory::new(unique(targets), limit);
+        inventory.complete = slots.iter().all(|slot| slot.reported || slot.targets.is_some());
+        let complete = inventory.complete;
+        self.metrics.targets.set(inventory.targets().len() as i64);
+        self.metrics.targets_over_limit.set(inventory.targets_over_limit as i64);
+        log_limit(&inventory, &self.publish.borrow(), limit);
+        self.publish.send_replace(Arc::new(inventory));
+        if complete {
+            self.states.complete();
+        }
+    }
 }
 
-/// Runs the sources of one configuration; ends only when it is dropped or cancelled.
-async fn run_generation(
-    config: &Arc<Config>,
-    publish: &watch::Sender<Arc<Inventory>>,
-    states: &SourceStates,
-    clock: &Clock,
-    metrics: &Metrics,
-    token: CancellationToken,
-) {
-    let sources = Source::all(config);
-    states.start(sources.iter().map(|(_, source)| source.name()));
-    let (reports, mut inbox) = mpsc::channel(16);
-    let mut tasks = JoinSet::new();
-    let mut lists: Vec<Option<Vec<Arc<Target>>>> = vec![None; sources.len()];
-    for (number, (_, source)) in sources.iter().enumerate() {
-        tasks.spawn(source.clone().run(number, reports.clone(), token.clone()));
-    }
-    let settled = tokio::time::sleep(SETTLE_TIME_MAX);
-    tokio::pin!(settled);
-    let mut waiting = true;
+/// Waits for a configuration that finds other targets than `current`; most reloads change metrics only.
+async fn sources_change(
+    configs: &mut watch::Receiver<Arc<Config>>,
+    current: &Config,
+) -> Result<(), watch::error::RecvError> {
     loop {
-        tokio::select! {
-            Some(report) = inbox.recv() => {
-                let (job, source) = &sources[report.source];
-                metrics.count(source.mechanism(), report.outcome.is_ok());
-                states.record(&source.name(), &report.outcome, clock.now());
-                let list = &mut lists[report.source];
-                match report.outcome {
-                    Ok(found) => *list = Some(found.targets.into_iter().map(|target| Arc::new(join(job, target))).collect()),
-                    Err(_) => { list.get_or_insert_default(); }
-                }
-            }
-            () = &mut settled, if waiting => waiting = false,
-            Some(ended) = tasks.join_next() => if let Err(error) = ended && error.is_panic() {
-                std::panic::resume_unwind(error.into_panic());
-            },
+        configs.changed().await?;
+        let new = configs.borrow_and_update();
+        if new.jobs != current.jobs || new.limits.targets != current.limits.targets {
+            return Ok(());
         }
-        if waiting && lists.iter().any(Option::is_none) {
-            continue;
-        }
-        let targets = lists.iter().flatten().flatten().cloned().collect();
-        let inventory = Inventory::new(unique(targets), config.limits.targets);
-        metrics.targets.set(inventory.targets().len() as i64);
-        metrics.targets_over_limit.set(inventory.targets_over_limit as i64);
-        log_limit(&inventory, &publish.borrow(), config.limits.targets);
-        publish.send_replace(Arc::new(inventory));
     }
+}
+
+// === impl Finding ===
+
+impl Finding {
+    /// One whole list.
+    fn list(targets: Vec<StaticTarget>, omissions: Omissions) -> Self {
+        Self { lists: Some([(PathBuf::new(), targets)].into()), omissions, failure: None }
+    }
+}
+
+// === impl Slot ===
+
+impl Slot {
+    fn new(job: Arc<Job>, source: Source, known: &BTreeMap<String, Lists>) -> Self {
+        let name = source.name();
+        let targets = known.get(&name).map(|lists| join_all(&job, lists));
+        Self { name, job, source, targets, reported: false }
+    }
+}
+
+fn join_all(job: &Job, lists: &Lists) -> Vec<Arc<Target>> {
+    lists.values().flatten().map(|target| Arc::new(join(job, target.clone()))).collect()
 }
 
 /// A target with what its job says of scraping.
@@ -181,49 +253,48 @@ fn log_limit(now: &Inventory, before: &Inventory, limit: usize) {
 impl SourceStates {
     /// A copy of all states by name of the source.
     pub fn snapshot(&self) -> BTreeMap<String, SourceState> {
-        self.lock().clone()
+        self.lock().sources.clone()
     }
 
-    /// Whether every source has reported since the last configuration.
-    pub fn all_reported(&self) -> bool {
-        self.lock().values().all(|state| state.reported)
+    /// Whether an inventory was ever complete since the process started.
+    pub fn was_complete(&self) -> bool {
+        self.lock().was_complete
     }
 
-    fn start(&self, names: impl Iterator<Item = String>) {
-        *self.lock() = names.map(|name| (name, SourceState::default())).collect();
+    fn complete(&self) {
+        self.lock().was_complete = true;
     }
 
-    fn record(&self, name: &str, outcome: &Result<Found, String>, now: Timestamp) {
+    /// Sources that keep their list keep their state with it.
+    fn start(&self, slots: &[Slot]) {
         let mut states = self.lock();
-        let state = states.entry(name.to_owned()).or_default();
-        state.reported = true;
-        match outcome {
-            Ok(found) => {
-                if state.mistakes != found.mistakes {
-                    found
-                        .mistakes
-                        .iter()
-                        .for_each(|what| tracing::warn!(source = name, "target group left out: {what}"));
-                }
-                let mistakes = found.mistakes.clone();
-                *state = SourceState {
-                    targets: found.targets.len(),
-                    last_success: Some(now),
-                    error: None,
-                    mistakes,
-                    reported: true,
-                };
-            }
-            Err(error) => {
-                if state.error.as_ref() != Some(error) {
-                    tracing::warn!(source = name, "discovery fails, its last targets stay: {error}");
-                }
-                state.error = Some(error.clone());
-            }
-        }
+        let mut before = std::mem::take(&mut states.sources);
+        let mut state = |slot: &Slot| before.remove(&slot.name).filter(|_| slot.targets.is_some()).unwrap_or_default();
+        states.sources = slots.iter().map(|slot| (slot.name.clone(), state(slot))).collect();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, SourceState>> {
+    fn record(&self, name: &str, finding: &Finding, now: Timestamp) {
+        let mut states = self.lock();
+        let state = states.sources.entry(name.to_owned()).or_default();
+        state.reported = true;
+        let error = finding.failure.clone();
+        if let Some(error) = error.as_ref().filter(|error| state.error.as_ref() != Some(error)) {
+            tracing::warn!(source = name, "discovery fails, its last targets stay: {error}");
+        }
+        if error.is_none() {
+            state.last_success = Some(now);
+        }
+        state.error = error;
+        let Some(lists) = &finding.lists else { return };
+        let mistakes = finding.omissions.lines();
+        for what in mistakes.iter().filter(|what| !state.mistakes.contains(what)) {
+            tracing::warn!(source = name, "left out of the targets: {what}");
+        }
+        state.targets = lists.values().map(Vec::len).sum();
+        state.mistakes = mistakes;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, States> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

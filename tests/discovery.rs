@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::target::{Behaviour, Target};
-use crate::harness::{CUSTOM, Plimsoll, config, eventually};
+use crate::harness::{Answer, CUSTOM, Plimsoll, config, eventually};
 
 const METRICS: &str = "metrics:\n  - {name: load, gauge: {series: load, combine: sum}}\n";
 
@@ -49,6 +49,34 @@ async fn target_files_are_followed_as_they_change() {
 }
 
 #[tokio::test]
+async fn a_missing_target_file_degrades_and_costs_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (one, two) = (Target::page("load 1\n").await, Target::page("load 2\n").await);
+    let files = ["a.json", "b.json"].map(|name| folder.path().join(name));
+    write(&files[0], &[group(&one, "web-1")]);
+    let yaml = format!(
+        "scrape_configs:\n  - job_name: job\n    scrape_interval: 300ms\n    scrape_timeout: 250ms\n    \
+         file_sd_configs: [{{files: [\"{}\", \"{}\"]}}]\n{METRICS}",
+        files[0].display(),
+        files[1].display()
+    );
+    let plimsoll = Plimsoll::start(&yaml).await;
+    eventually(|| pods(&plimsoll), |pods| *pods == ["web-1"]).await;
+    let degraded = |answer: &Answer| answer.code == 200 && answer.body.contains("b.json: the file cannot be read");
+    let ready = eventually(|| plimsoll.get("/readyz?verbose"), degraded).await;
+    assert!(ready.body.contains("[!]discovery degraded: job file_sd"), "{ready:?}");
+    let failures = "plimsoll_discovery_failures_total{mechanism=\"file_sd\"} ";
+    assert!(plimsoll.get("/metrics").await.body.contains(&format!("\n{failures}1\n")));
+    write(&files[1], &[group(&two, "web-2")]);
+    eventually(|| pods(&plimsoll), |pods| *pods == ["web-1", "web-2"]).await;
+    eventually(|| plimsoll.get("/readyz"), |answer| answer.body == "ok").await;
+    std::fs::remove_file(&files[0]).expect("removed");
+    eventually(|| plimsoll.get("/readyz"), |answer| answer.body.contains("a.json: the file cannot be read")).await;
+    assert_eq!(pods(&plimsoll).await, ["web-1", "web-2"]);
+    assert!(plimsoll.get("/metrics").await.body.contains(&format!("\n{failures}2\n")));
+}
+
+#[tokio::test]
 async fn a_wrong_group_is_said_and_the_others_count() {
     let folder = tempfile::tempdir().expect("a folder");
     let one = Target::page("load 1\n").await;
@@ -83,8 +111,9 @@ async fn a_target_endpoint_that_fails_keeps_its_last_targets() {
     let plimsoll = Plimsoll::start(&yaml).await;
     eventually(|| pods(&plimsoll), |pods| *pods == ["web-1"]).await;
     endpoint.set(Behaviour::Status("500 Internal Server Error"));
-    let ready = eventually(|| plimsoll.get("/readyz"), |answer| answer.body.contains("[!]discovery")).await;
-    assert!(ready.code == 200 && ready.body.contains("answered 500"), "{ready:?}");
+    let degraded = |answer: &Answer| answer.code == 200 && answer.body.contains("[!]discovery");
+    let ready = eventually(|| plimsoll.get("/readyz"), degraded).await;
+    assert!(ready.body.contains("answered 500"), "{ready:?}");
     assert_eq!(pods(&plimsoll).await, ["web-1"]);
     endpoint.set(list(&[]));
     eventually(|| plimsoll.get("/api/v1/targets"), |answer| answer.body.contains("\"activeTargets\":[]")).await;

@@ -66,7 +66,8 @@ async fn it_serves_and_ends_cleanly_on_sigterm() {
     let path = format!("{base}/apis/custom.metrics.k8s.io/v1beta2/namespaces/ns/pods/pod/load");
     eventually(|| get(&http, &path), |answer| answer.code == 200).await;
     for page in ["livez", "readyz", "healthz"] {
-        assert_eq!(get(&http, &format!("{base}/{page}")).await.body, "ok", "{page}");
+        let url = format!("{base}/{page}");
+        eventually(|| get(&http, &url), |answer| answer.body == "ok").await;
     }
     program.signal("TERM");
     assert_eq!(program.wait(PATIENCE).code(), Some(0), "{}", program.output());

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::one_line;
+
 /// `plimsoll.yaml:12:5: metrics[2].rate.windw: unknown key; did you mean "window"? …`
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Diagnostic {
@@ -21,6 +23,9 @@ pub struct Diagnostic {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
+/// A generated file can be wrong in ten thousand places, which `plimsoll check` tells.
+const SUMMARY_MAX: usize = 10;
+
 // === impl Diagnostic ===
 
 impl fmt::Display for Diagnostic {
@@ -37,6 +42,16 @@ impl fmt::Display for Diagnostic {
 }
 
 // === impl Diagnostics ===
+
+impl Diagnostics {
+    /// The first ten on one line and how many more there are, for logs and the readiness detail.
+    pub fn summary(&self) -> String {
+        let first = self.0.iter().take(SUMMARY_MAX).map(one_line);
+        let more = self.0.len().saturating_sub(SUMMARY_MAX);
+        let more = (more > 0).then(|| format!("and {more} more"));
+        first.chain(more).collect::<Vec<_>>().join("; ")
+    }
+}
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

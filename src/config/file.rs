@@ -1,7 +1,7 @@
 //! The configuration file as it is written: one struct per mapping, one field per key.
 //!
 //! The comments become the descriptions of the JSON Schema, and the schema is what the reader checks a file against.
-//! `format` names a rule of `structure`; relations between keys are checked by `reader`.
+//! `format` names a rule of `structure` and brings its `pattern` for editors; relations between keys are checked by `reader`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
 use super::metric::Matchers;
-use super::{duration, name};
+use super::{duration, name, pattern};
 use crate::model::OwnerReference;
 
 /// The configuration of Plimsoll: what is scraped, and which metrics are served from it.
@@ -228,7 +228,9 @@ pub struct Queue {
     /// Matchers in PromQL's notation. Default: every series of the name.
     #[serde(default, rename = "match")]
     pub matchers: Selector,
-    /// Whether all pods report one queue or each its own part.
+    /// Whether all pods report one queue or each its own part. With `shared`, the labels in `split_by` tell queues
+    /// apart; without `split_by`, all labels of the series do. Within one page the parts of a queue are summed; over
+    /// pods the largest sum counts.
     pub sharing: Sharing,
 }
 
@@ -311,7 +313,8 @@ pub struct Side {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Sharing {
-    /// Every pod reports the same queue: the largest report counts.
+    /// Every pod reports the same queue: within one page the parts of a queue are summed, over pods the largest sum
+    /// counts. Queues are told apart by the labels in `split_by` or, without it, by all labels of the series.
     Shared,
     /// Each pod reports its own part: parts are summed.
     Partitioned,
@@ -350,10 +353,7 @@ pub enum Level {
 /// A duration in Prometheus' notation: `15s`, `1m30s`, `500ms`.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
-#[schemars(extend(
-    "format" = "prometheus-duration",
-    "pattern" = r"^([0-9]+(\.[0-9]+)?(y|w|d|h|ms|m|s))+$"
-))]
+#[schemars(extend("format" = "prometheus-duration"))]
 pub struct Period(#[schemars(with = "String")] pub Duration);
 
 /// Matchers in PromQL's notation.
@@ -402,6 +402,9 @@ impl Transform for Tidy {
         schema.remove("default");
         if schema.get("format").is_some_and(|format| matches!(format.as_str(), Some("uint" | "double"))) {
             schema.remove("format");
+        }
+        if let Some(pattern) = schema.get("format").and_then(|format| pattern::of_format(format.as_str()?)) {
+            schema.insert("pattern".into(), pattern.into());
         }
         // Lines are broken for this source, not for editors.
         if let Some(serde_json::Value::String(description)) = schema.get_mut("description") {

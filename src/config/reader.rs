@@ -6,8 +6,6 @@
 mod job;
 mod metric;
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,7 +16,7 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 use super::document::{self, Node, Position, Value};
 use super::key_path::KeyPath;
 use super::mistake::Mistakes;
-use super::{Config, Limits, duration, file, structure};
+use super::{Config, Limits, duration, file, read_text, structure};
 
 /// A file with ten thousand targets takes about 3 MiB.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -26,24 +24,20 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 /// Reads and checks a configuration file.
 ///
 /// # Errors
-/// Every mistake in the file, or one about the file when it cannot be read, is not UTF-8 or has more than 4 MiB.
+/// Every mistake in the file, or one about the file when it cannot be read, is no regular file, is not UTF-8 or has
+/// more than 4 MiB.
 pub fn load(path: &Path) -> Result<Config, Diagnostics> {
-    let whole = |message: String| {
+    read(&text(path)?, path)
+}
+
+/// The text of a configuration file. Blocks for as long as the disk takes.
+///
+/// # Errors
+/// One mistake about the file as a whole, as in [`load`].
+pub fn text(path: &Path) -> Result<String, Diagnostics> {
+    read_text(path, FILE_BYTES_MAX).map_err(|message| {
         Diagnostics(vec![Diagnostic { file: path.into(), line: 0, column: 0, key: String::new(), message }])
-    };
-    let mut bytes = Vec::new();
-    let limit = FILE_BYTES_MAX + 1;
-    File::open(path)
-        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
-        .map_err(|error| whole(format!("the file cannot be read: {error}")))?;
-    if bytes.len() as u64 == limit {
-        return Err(whole(format!("the file has more than {FILE_BYTES_MAX} bytes")));
-    }
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        whole(format!("expected UTF-8, found other bytes from byte {} on", at + 1))
-    })?;
-    read(&text, path)
+    })
 }
 
 /// Checks the text of a configuration file; relative paths in it start at the folder of `file`.
@@ -62,9 +56,9 @@ pub fn read(text: &str, file: &Path) -> Result<Config, Diagnostics> {
         }])
     })?;
     let mut mistakes = Mistakes::new(&root);
-    let sound = structure::check(&root, &file::schema(), &KeyPath::default(), &mut mistakes);
+    let sound = structure::check_root(&root, &file::schema(), &mut mistakes);
     let folder = file.parent().unwrap_or(Path::new(""));
-    let config = build(sound.unwrap_or(Json::Null), folder, &root, &mut mistakes);
+    let config = build(sound, folder, &root, &mut mistakes);
     let mut diagnostics = mistakes.into_diagnostics(file);
     diagnostics.sort_by(|a, b| (a.line, a.column, &a.key).cmp(&(b.line, b.column, &b.key)));
     diagnostics.dedup();

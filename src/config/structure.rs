@@ -38,6 +38,16 @@ pub fn check(node: &Node, schema: &Json, path: &KeyPath, mistakes: &mut Mistakes
     }
 }
 
+/// As [`check`] for the file as a whole, of which each sound key counts even where a required one is wrong or missing:
+/// a mistake in the jobs hides none in the metrics.
+pub fn check_root(root: &Node, schema: &Json, mistakes: &mut Mistakes<'_>) -> Json {
+    let path = KeyPath::default();
+    match &root.value {
+        Value::Map(entries) => Json::Object(sound_keys(root, entries, schema, &path, mistakes)),
+        _ => check(root, schema, &path, mistakes).unwrap_or(Json::Null),
+    }
+}
+
 /// The text checks a schema may name in `format`.
 pub fn format_rule(format: &str) -> Option<Rule> {
     let rule: Rule = match format {
@@ -68,6 +78,17 @@ fn mapping(
     path: &KeyPath,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<Json> {
+    let sound = sound_keys(node, entries, schema, path, mistakes);
+    required(schema).all(|key| sound.contains_key(key)).then_some(Json::Object(sound))
+}
+
+fn sound_keys(
+    node: &Node,
+    entries: &[(Key, Node)],
+    schema: &Json,
+    path: &KeyPath,
+    mistakes: &mut Mistakes<'_>,
+) -> Map<String, Json> {
     let mut sound = Map::new();
     let mut lines = BTreeMap::new();
     for (key, value) in entries {
@@ -85,15 +106,18 @@ fn mapping(
         }
     }
     key_names(entries, schema, path, mistakes);
-    let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
-    for key in &required {
+    for key in required(schema) {
         let at = path.key(key);
         if node.get(key).is_none() && !mistakes.is_doubtful(&at) {
             let expected = expectation(&schema["properties"][key]);
             mistakes.push(&at, format!("missing key; expected {expected}"));
         }
     }
-    required.iter().all(|key| sound.contains_key(*key)).then_some(Json::Object(sound))
+    sound
+}
+
+fn required(schema: &Json) -> impl Iterator<Item = &str> {
+    schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str)
 }
 
 /// Mappings with free keys may still have a rule for them.

@@ -8,7 +8,8 @@ use std::fmt::Write;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
-use super::{StaticTarget, name};
+use super::key_path::KeyPath;
+use super::{Omissions, StaticTarget, name};
 use crate::model::{Identity, OwnerReference};
 
 /// A page that is no list of target groups at all.
@@ -21,38 +22,56 @@ pub enum PageError {
 }
 
 /// The labels of one group, which speak for all of its targets.
-struct Labels<'a>(&'a Map<String, Value>);
+struct Labels<'a> {
+    labels: &'a Map<String, Value>,
+    path: KeyPath,
+}
 
-/// Reads a page: the targets, and a sentence for each group or target that could not be used.
+/// Labels that say which objects the targets stand for; all others without `__` are labels of the pod.
+const IDENTITY: [&str; 5] = ["namespace", "pod", "owner", "services", "node"];
+
+/// What Prometheus' Kubernetes discovery calls them.
+const DISCOVERED_IDENTITY: [&str; 6] = [
+    "__meta_kubernetes_namespace",
+    "__meta_kubernetes_pod_name",
+    "__meta_kubernetes_pod_controller_kind",
+    "__meta_kubernetes_pod_controller_name",
+    "__meta_kubernetes_service_name",
+    "__meta_kubernetes_pod_node_name",
+];
+
+/// Reads a page: the targets, and a sentence for each group, target or label that could not be used.
 ///
 /// Objects come from the labels `namespace`, `pod`, `owner`, `services` and `node` or, without those, from
 /// Prometheus' `__meta_kubernetes_…`. Labels that start with `__` are not kept; all others are labels of the pod.
+/// A group with a wrong identity is left out; of a wrong pod label only the label.
 ///
 /// # Errors
 /// [`PageError`] when the page is no list.
-pub fn target_groups(text: &str) -> Result<(Vec<StaticTarget>, Vec<String>), PageError> {
+pub fn target_groups(text: &str) -> Result<(Vec<StaticTarget>, Omissions), PageError> {
     let groups = match page(text)? {
         Value::Array(groups) => groups,
         other => return Err(PageError::NoList(kind(&other))),
     };
     let mut targets = Vec::new();
-    let mut mistakes = Vec::new();
+    let mut omissions = Omissions::default();
     let mut seen = BTreeSet::new();
     for (i, group) in groups.iter().enumerate() {
-        match read_group(group, &mut mistakes, i) {
+        match read_group(group, &KeyPath::default().index(i), &mut omissions) {
             Ok(found) => targets.extend(found),
-            Err(mistake) => mistakes.push(format!("[{i}]{mistake}")),
+            Err(mistake) => omissions.push(mistake),
         }
     }
     targets.retain(|target: &StaticTarget| {
         let pod = target.identity.pod.clone().unwrap_or_default();
         let first = seen.insert((target.url.clone(), target.identity.namespace.clone(), pod));
         if !first {
-            mistakes.push(format!("{} stands in the page twice for the same pod; the first one is used", target.url));
+            let url = &target.url;
+            omissions.push(format_args!("{url:?} stands in the page twice for the same pod; the first one is used"));
         }
         first
     });
-    Ok((targets, mistakes))
+    Ok((targets, omissions))
 }
 
 fn page(text: &str) -> Result<Value, PageError> {
@@ -70,44 +89,63 @@ fn page(text: &str) -> Result<Value, PageError> {
     }
 }
 
-fn read_group(group: &Value, mistakes: &mut Vec<String>, index: usize) -> Result<Vec<StaticTarget>, String> {
+fn read_group(group: &Value, path: &KeyPath, omissions: &mut Omissions) -> Result<Vec<StaticTarget>, String> {
     let Value::Object(group) = group else {
-        return Err(format!(": expected a mapping with targets and labels, found {}", kind(group)));
+        return Err(format!("{path}: expected a mapping with targets and labels, found {}", kind(group)));
     };
     if let Some(unknown) = group.keys().find(|key| !matches!(key.as_str(), "targets" | "labels")) {
-        return Err(format!(".{unknown}: unknown key; valid keys: labels, targets"));
+        return Err(format!("{}: unknown key; valid keys: labels, targets", path.key(unknown)));
     }
+    let targets_path = path.key("targets");
     let addresses = match group.get("targets") {
         Some(Value::Array(addresses)) => addresses,
-        Some(other) => return Err(format!(".targets: expected a list, found {}", kind(other))),
-        None => return Err(".targets: missing key; expected a list of host:port".into()),
+        Some(other) => return Err(format!("{targets_path}: expected a list, found {}", kind(other))),
+        None => return Err(format!("{targets_path}: missing key; expected a list of host:port")),
     };
-    let none = Map::new();
+    let (none, labels_path) = (Map::new(), path.key("labels"));
     let labels = match group.get("labels") {
-        Some(Value::Object(labels)) => Labels(labels),
-        None | Some(Value::Null) => Labels(&none),
-        Some(other) => return Err(format!(".labels: expected a mapping, found {}", kind(other))),
+        Some(Value::Object(labels)) => Labels { labels, path: labels_path },
+        None | Some(Value::Null) => Labels { labels: &none, path: labels_path },
+        Some(other) => return Err(format!("{labels_path}: expected a mapping, found {}", kind(other))),
     };
-    labels.check()?;
+    labels.check(omissions)?;
     let identity = labels.identity()?;
     let mut targets = Vec::new();
     for (i, address) in addresses.iter().enumerate() {
         match labels.url(address) {
             Ok(url) => targets.push(StaticTarget { url, identity: identity.clone() }),
-            Err(mistake) => mistakes.push(format!("[{index}].targets[{i}]: {mistake}")),
+            Err(mistake) => omissions.push(format_args!("{}: {mistake}", targets_path.index(i))),
         }
     }
     Ok(targets)
 }
 
+/// Whether a label decides what is scraped or whom it speaks for.
+fn is_essential(key: &str) -> bool {
+    IDENTITY.contains(&key)
+        || DISCOVERED_IDENTITY.contains(&key)
+        || matches!(key, "__scheme__" | "__metrics_path__")
+        || key.starts_with("__param_")
+}
+
 // === impl Labels ===
 
 impl Labels<'_> {
-    fn check(&self) -> Result<(), String> {
-        match self.0.iter().find(|(_, value)| !value.is_string()) {
-            Some((key, value)) => Err(format!(".labels.{key}: expected text, found {}", kind(value))),
-            None => Ok(()),
+    /// Every value has to be text. Without an essential label the group would be another one; any other is only left
+    /// out, since its targets are there all the same.
+    fn check(&self, omissions: &mut Omissions) -> Result<(), String> {
+        for (key, value) in self.labels.iter().filter(|(_, value)| !value.is_string()) {
+            let mistake = self.at(key, &format!("expected text, found {}", kind(value)));
+            if is_essential(key) {
+                return Err(mistake);
+            }
+            omissions.push(format_args!("{mistake}; the label is left out, its targets stay"));
         }
+        Ok(())
+    }
+
+    fn at(&self, key: &str, mistake: &str) -> String {
+        format!("{}: {mistake}", self.path.key(key))
     }
 
     /// The first of these labels that is given and not empty, with its name: an empty label is an absent one.
@@ -117,27 +155,27 @@ impl Labels<'_> {
     }
 
     fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key).and_then(Value::as_str).filter(|value| !value.is_empty())
+        self.labels.get(key).and_then(Value::as_str).filter(|value| !value.is_empty())
     }
 
     fn identity(&self) -> Result<Identity, String> {
         let namespace = self.first(["namespace", "__meta_kubernetes_namespace"]);
-        let Some(namespace) = valid(namespace, name::dns_label)? else {
-            return Err(".labels.namespace: missing key; expected the namespace of the targets".into());
+        let Some(namespace) = self.valid(namespace, name::dns_label)? else {
+            return Err(self.at("namespace", "missing key; expected the namespace of the targets"));
         };
         Ok(Identity {
             namespace,
-            pod: valid(self.first(["pod", "__meta_kubernetes_pod_name"]), name::dns_subdomain)?,
+            pod: self.valid(self.first(["pod", "__meta_kubernetes_pod_name"]), name::dns_subdomain)?,
             owners: self.owners()?,
             services: self.services()?,
-            node: valid(self.first(["node", "__meta_kubernetes_pod_node_name"]), name::dns_subdomain)?,
+            node: self.valid(self.first(["node", "__meta_kubernetes_pod_node_name"]), name::dns_subdomain)?,
             labels: self.pod_labels(),
         })
     }
 
     fn owners(&self) -> Result<Vec<OwnerReference>, String> {
         if let Some(text) = self.get("owner") {
-            return name::owners(text).map_err(|mistake| format!(".labels.owner: {mistake}"));
+            return name::owners(text).map_err(|mistake| self.at("owner", &mistake));
         }
         let kind = self.get("__meta_kubernetes_pod_controller_kind");
         let name = self.get("__meta_kubernetes_pod_controller_name");
@@ -150,20 +188,29 @@ impl Labels<'_> {
         let Some((key, text)) = self.first(["services", "__meta_kubernetes_service_name"]) else {
             return Ok(Vec::new());
         };
-        let service = |part: &str| valid(Some((key, part.trim())), name::dns_label);
+        let service = |part: &str| self.valid(Some((key, part.trim())), name::dns_label);
         text.split(',').filter_map(|part| service(part).transpose()).collect()
+    }
+
+    fn valid(
+        &self,
+        label: Option<(&str, &str)>,
+        rule: fn(&str) -> Result<(), String>,
+    ) -> Result<Option<String>, String> {
+        let Some((key, value)) = label else { return Ok(None) };
+        rule(value).map_err(|mistake| self.at(key, &mistake))?;
+        Ok(Some(value.to_owned()))
     }
 
     /// Prometheus replaces what label names cannot hold by `_`, so `app.kubernetes.io/name` arrives as
     /// `app_kubernetes_io_name`; labels written without `__meta_…` keep their name and win.
     fn pod_labels(&self) -> std::collections::BTreeMap<String, String> {
-        let identity = ["namespace", "pod", "owner", "services", "node"];
         let text = |(key, value): (&str, &Value)| Some((key.to_owned(), value.as_str()?.to_owned()));
-        let discovered = self.0.iter().filter_map(|(key, value)| {
+        let discovered = self.labels.iter().filter_map(|(key, value)| {
             let key = key.strip_prefix("__meta_kubernetes_pod_label_")?;
             text((key, value))
         });
-        let written = self.0.iter().filter(|(key, _)| !key.starts_with("__") && !identity.contains(&key.as_str()));
+        let written = self.labels.iter().filter(|(key, _)| !key.starts_with("__") && !IDENTITY.contains(&key.as_str()));
         discovered.chain(written.filter_map(|(key, value)| text((key, value)))).collect()
     }
 
@@ -178,7 +225,7 @@ impl Labels<'_> {
         let path = self.get("__metrics_path__").unwrap_or("/metrics");
         let slash = if path.starts_with('/') { "" } else { "/" };
         let mut url = format!("{scheme}://{address}{slash}{path}");
-        let parameters = self.0.keys().filter_map(|key| Some((key.strip_prefix("__param_")?, self.get(key)?)));
+        let parameters = self.labels.keys().filter_map(|key| Some((key.strip_prefix("__param_")?, self.get(key)?)));
         for (name, value) in parameters {
             let separator = if url.contains('?') { '&' } else { '?' };
             let [name, value] = [name, value].map(|text| utf8_percent_encode(text, NON_ALPHANUMERIC));
@@ -186,12 +233,6 @@ impl Labels<'_> {
         }
         name::url(&url).map(|()| url)
     }
-}
-
-fn valid(label: Option<(&str, &str)>, rule: fn(&str) -> Result<(), String>) -> Result<Option<String>, String> {
-    let Some((key, value)) = label else { return Ok(None) };
-    rule(value).map_err(|mistake| format!(".labels.{key}: {mistake}"))?;
-    Ok(Some(value.to_owned()))
 }
 
 fn kind(value: &Value) -> &'static str {
@@ -214,7 +255,7 @@ mod tests {
         let (targets, found) = target_groups(text).unwrap_or_else(|error| panic!("{text}: {error}"));
         let found_urls: Vec<&str> = targets.iter().map(|target| target.url.as_str()).collect();
         assert_eq!(found_urls, urls, "{text}");
-        assert_eq!(found, mistakes, "{text}");
+        assert_eq!(found.lines(), mistakes, "{text}");
         targets
     }
 
@@ -266,9 +307,40 @@ mod tests {
                 "[5].targets[3]: expected host:port, found \"http://d\"",
                 "[6].labels.namespace: expected text, found a number",
                 "[7].target: unknown key; valid keys: labels, targets",
-                "http://a:1/metrics stands in the page twice for the same pod; the first one is used",
+                "\"http://a:1/metrics\" stands in the page twice for the same pod; the first one is used",
             ],
         );
+    }
+
+    #[test]
+    fn a_wrong_pod_label_costs_the_label_and_not_the_targets() {
+        let targets = check(
+            r#"[{"targets": ["a:1"], "labels": {"namespace": "n", "app": "x", "version": 2, "__meta_other": []}},
+               {"targets": ["b:1"], "labels": {"namespace": "n", "pod": 7}},
+               {"targets": ["c:1"], "labels": {"namespace": "n", "__metrics_path__": 7}}]"#,
+            &["http://a:1/metrics"],
+            &[
+                "[0].labels.version: expected text, found a number; the label is left out, its targets stay",
+                "[0].labels.__meta_other: expected text, found a list; the label is left out, its targets stay",
+                "[1].labels.pod: expected text, found a number",
+                "[2].labels.__metrics_path__: expected text, found a number",
+            ],
+        );
+        assert_eq!(targets[0].identity.labels, [("app".to_owned(), "x".to_owned())].into());
+    }
+
+    #[test]
+    fn foreign_keys_cannot_forge_a_line_and_are_not_told_by_the_thousand() {
+        check(
+            r#"[{"targets": ["a:1"], "labels": {"namespace": "n", "x\nERROR all is lost": 1}}, {"y\nERROR": 1}]"#,
+            &["http://a:1/metrics"],
+            &[
+                "[0].labels[\"x\\nERROR all is lost\"]: expected text, found a number; the label is left out, its targets stay",
+                "[1][\"y\\nERROR\"]: unknown key; valid keys: labels, targets",
+            ],
+        );
+        let (_, omissions) = target_groups(&format!("[{}5]", "5,".repeat(999))).expect("a list");
+        assert_eq!((omissions.lines().len(), omissions.lines()[20].as_str()), (21, "and 980 more"));
     }
 
     #[test]

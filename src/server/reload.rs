@@ -1,7 +1,8 @@
 //! Watches the configuration file. A good new file takes effect without a restart; a bad one changes
 //! nothing but the log, a metric and the readiness detail.
 
-use std::path::PathBuf;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Check, Readiness};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Diagnostics};
 use crate::scrape::Plan;
 
 /// The watcher and the channels it publishes on.
@@ -69,24 +70,31 @@ impl Reload {
     pub(super) async fn run(self, shutdown: CancellationToken) {
         let Some(file) = &self.file else { return shutdown.cancelled().await };
         // What is in force was read by the caller; a change in between is seen at the first look.
-        let mut seen: Option<Result<Vec<u8>, String>> = None;
+        let mut seen = None;
         let mut ticks = tokio::time::interval(POLL_INTERVAL);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            let read = tokio::fs::read(file).await.map_err(|error| error.to_string());
-            if seen.as_ref() == Some(&read) {
-                continue;
+            let path = file.clone();
+            match tokio::task::spawn_blocking(move || look(&path, seen)).await {
+                Ok(None) => {}
+                Ok(Some((hash, read))) => {
+                    seen = Some(hash);
+                    self.take(file, read);
+                }
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // The runtime is shutting down.
+                    Err(_) => return,
+                },
             }
-            seen = Some(read);
-            self.take(file);
         }
     }
 
-    fn take(&self, file: &std::path::Path) {
-        match config::load(file) {
+    fn take(&self, file: &Path, read: Result<Config, Diagnostics>) {
+        match read {
             Ok(new) if new == **self.config.borrow() => self.in_force(false),
             Ok(new) => {
                 self.plan.send_replace(Arc::new(Plan::new(&new)));
@@ -94,7 +102,7 @@ impl Reload {
                 self.in_force(true);
             }
             Err(diagnostics) => {
-                let why = diagnostics.to_string();
+                let why = diagnostics.summary();
                 tracing::error!(file = %file.display(), "configuration refused, the old one stays in force: {why}");
                 self.metrics.failed();
                 *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
@@ -111,6 +119,15 @@ impl Reload {
             self.metrics.succeeded(&self.clock);
         }
     }
+}
+
+/// Reads the file, and checks it when its text, or why there is none, has another hash than `seen`. Blocks.
+fn look(file: &Path, seen: Option<u64>) -> Option<(u64, Result<Config, Diagnostics>)> {
+    let text = config::text(file);
+    let mut hasher = DefaultHasher::new();
+    text.as_ref().map_err(ToString::to_string).hash(&mut hasher);
+    let hash = hasher.finish();
+    (seen != Some(hash)).then(|| (hash, text.and_then(|text| config::read(&text, file))))
 }
 
 // === impl Metrics ===

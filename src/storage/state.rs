@@ -15,6 +15,8 @@ pub struct TargetState {
     pub last_scrape: Option<Timestamp>,
     pub last_duration: Duration,
     pub last_success: Option<Timestamp>,
+    /// Successful scrapes since the target is known.
+    pub successes: u64,
     /// Why the last scrape failed; `None` after a success.
     pub failure: Option<Failure>,
     /// Oddities of the samples, by kind; they stay until the target ends.
@@ -94,6 +96,7 @@ impl TargetState {
         self.health = Health::Up;
         self.last_scrape = Some(scrape.time);
         self.last_success = Some(scrape.time);
+        self.successes += 1;
         self.last_duration = scrape.duration;
         self.failure = None;
         self.body_size_bytes = scrape.body_size_bytes;

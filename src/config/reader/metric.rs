@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::{Names, typed};
+use crate::config::document::Value;
 use crate::config::key_path::KeyPath;
 use crate::config::metric::Selection;
 use crate::config::mistake::Mistakes;
@@ -32,6 +33,7 @@ pub(super) fn build_all(
     longest_interval: Option<Duration>,
     mistakes: &mut Mistakes<'_>,
 ) -> Vec<Arc<Definition>> {
+    check_choices(path, mistakes);
     let mut names = Names::default();
     let mut built = Vec::new();
     for (i, metric) in metrics {
@@ -52,7 +54,6 @@ pub(super) fn build_all(
 impl Context<'_, '_> {
     fn definition(&mut self, metric: file::Metric, path: &KeyPath) -> Option<Definition> {
         let file::Metric { name, description, unit, levels, split_by, min_coverage, .. } = metric;
-        self.exactly_one(path, &file::SHAPES);
         if metric.quantile.is_some() {
             self.refuse_bucket_label(&split_by, &path.key("split_by"));
         }
@@ -84,18 +85,8 @@ impl Context<'_, '_> {
 
     fn ratio(&mut self, ratio: file::Ratio, path: &KeyPath) -> Option<Shape> {
         let window = self.window(ratio.window, path);
-        let numerator = self.side(ratio.numerator, &path.key("numerator"));
-        let denominator = self.side(ratio.denominator, &path.key("denominator"));
-        Some(Shape::Ratio { numerator: numerator?, denominator: denominator?, window })
-    }
-
-    fn side(&mut self, side: file::Side, path: &KeyPath) -> Option<Side> {
-        self.exactly_one(path, &file::SIDES);
-        let file::Side { counter, gauge, matchers } = side;
-        match (counter, gauge) {
-            (Some(counter), _) => Some(Side::Counter(selection(counter, matchers))),
-            (None, gauge) => gauge.map(|gauge| Side::Gauge(selection(gauge, matchers))),
-        }
+        let (numerator, denominator) = (side(ratio.numerator)?, side(ratio.denominator)?);
+        Some(Shape::Ratio { numerator, denominator, window })
     }
 
     /// The window of a shape, checked against the scrape intervals, or its default.
@@ -116,30 +107,51 @@ impl Context<'_, '_> {
         window.0
     }
 
-    fn exactly_one(&mut self, path: &KeyPath, keys: &[&str]) {
-        if self.mistakes.any_doubtful(path, keys) {
-            return;
-        }
-        let Some(node) = self.mistakes.node(path) else { return };
-        let mut given: Vec<_> = keys.iter().filter_map(|key| node.entry(key)).map(|(key, _)| key).collect();
-        given.sort_by_key(|key| key.place.used);
-        let expected = keys.join(", ");
-        match given[..] {
-            [] => self.mistakes.push(path, format!("expected exactly one of {expected}, found none")),
-            [_] => {}
-            [first, second, ..] => {
-                let line = first.place.used.line;
-                let message = format!("expected exactly one of {expected}, found also {} at line {line}", first.name);
-                self.mistakes.push_at(second.place, &path.key(&second.name), message);
-            }
-        }
-    }
-
     fn refuse_bucket_label(&mut self, split_by: &[String], path: &KeyPath) {
         if let Some(index) = split_by.iter().position(|label| label == "le") {
             let message = "the label le tells the buckets of a histogram apart; a quantile cannot be split by it";
             self.mistakes.push(&path.index(index), message.into());
         }
+    }
+}
+
+/// Where exactly one key of several is wanted, looks at the file itself: other mistakes in the same metric hide nothing.
+fn check_choices(path: &KeyPath, mistakes: &mut Mistakes<'_>) {
+    let count = match mistakes.node(path).map(|node| &node.value) {
+        Some(Value::List(items)) => items.len(),
+        _ => 0,
+    };
+    for i in 0..count {
+        let path = path.index(i);
+        exactly_one(&path, &file::SHAPES, mistakes);
+        for side in ["numerator", "denominator"] {
+            exactly_one(&path.key("ratio").key(side), &file::SIDES, mistakes);
+        }
+    }
+}
+
+fn exactly_one(path: &KeyPath, keys: &[&str], mistakes: &mut Mistakes<'_>) {
+    let Some(node) = mistakes.node(path).filter(|node| matches!(node.value, Value::Map(_))) else { return };
+    let mut given: Vec<_> = keys.iter().filter_map(|key| node.entry(key)).map(|(key, _)| key).collect();
+    given.sort_by_key(|key| key.place.used);
+    let expected = keys.join(", ");
+    match given[..] {
+        [] if mistakes.any_doubtful(path, keys) => {}
+        [] => mistakes.push(path, format!("expected exactly one of {expected}, found none")),
+        [_] => {}
+        [first, second, ..] => {
+            let line = first.place.used.line;
+            let message = format!("expected exactly one of {expected}, found also {} at line {line}", first.name);
+            mistakes.push_at(second.place, &path.key(&second.name), message);
+        }
+    }
+}
+
+fn side(side: file::Side) -> Option<Side> {
+    let file::Side { counter, gauge, matchers } = side;
+    match (counter, gauge) {
+        (Some(counter), _) => Some(Side::Counter(selection(counter, matchers))),
+        (None, gauge) => gauge.map(|gauge| Side::Gauge(selection(gauge, matchers))),
     }
 }
 
