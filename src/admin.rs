@@ -3,6 +3,7 @@
 //! Readiness checks are closures handed in by `server`; this module only asks them.
 
 mod exposition;
+mod status;
 mod targets;
 
 use std::collections::HashMap;
@@ -12,10 +13,11 @@ use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
+use crate::api::Status;
 use crate::clock::Clock;
 use crate::discovery::SourceStates;
 use crate::model::Inventory;
@@ -51,14 +53,20 @@ pub enum Readiness {
 
 impl Admin {
     pub fn router(self) -> Router {
-        Router::new()
-            .route("/livez", get(|| async { "ok" }))
-            .route("/healthz", get(|| async { "ok" }))
-            .route("/readyz", get(ready))
-            .route("/metrics", get(metrics))
-            .route("/api/v1/targets", get(targets::json))
-            .route("/status", get(targets::page))
-            .with_state(self)
+        let pages = [
+            ("/livez", get(|| async { "ok" })),
+            ("/healthz", get(|| async { "ok" })),
+            ("/readyz", get(ready)),
+            ("/metrics", get(metrics)),
+            ("/api/v1/targets", get(targets::json)),
+            ("/status", get(status::page)),
+            ("/status.css", get(status::style)),
+        ];
+        let with_slash = |router: Router<Self>, (path, page): (&str, MethodRouter<Self>)| {
+            router.route(path, page.clone()).route(&format!("{path}/"), page)
+        };
+        let router = pages.into_iter().fold(Router::new(), with_slash);
+        router.method_not_allowed_fallback(|| async { Status::method_not_allowed() }).with_state(self)
     }
 }
 

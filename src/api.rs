@@ -7,17 +7,17 @@
 mod discovery;
 mod metrics;
 mod negotiation;
+mod parameters;
 mod status;
 mod types;
 
 pub use metrics::Metrics;
 pub use status::Status;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
@@ -32,6 +32,7 @@ use crate::model::{GroupResource, Inventory};
 use crate::provider::{Objects, View};
 use crate::storage::Storage;
 use negotiation::Representation;
+use parameters::Parameters;
 use types::CustomVersion;
 
 pub const CUSTOM_GROUP: &str = "custom.metrics.k8s.io";
@@ -52,7 +53,7 @@ pub struct Api {
 /// A request, taken apart.
 struct Asked<'a> {
     headers: &'a HeaderMap,
-    parameters: HashMap<String, String>,
+    parameters: Parameters,
 }
 
 // === impl Api ===
@@ -64,13 +65,12 @@ impl Api {
     }
 
     fn answer(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Response, Status> {
-        let segments = segments(uri.path())?;
-        let parameters = Query::try_from_uri(uri).map_or_else(|_| HashMap::new(), |Query(parameters)| parameters);
-        let asked = Asked { headers, parameters };
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         if !matches!(*method, Method::GET | Method::HEAD) {
             return Err(Status::method_not_allowed());
         }
+        let segments = segments(uri.path())?;
+        let asked = Asked { headers, parameters: Parameters::parse(uri.query().unwrap_or_default())? };
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         self.route(&segments, &asked)
     }
 
@@ -96,7 +96,8 @@ impl Api {
                 self.external(namespace, metric, asked)
             }
             ["apis", ..] => Err(Status::resource_not_found()),
-            _ => Ok((StatusCode::NOT_FOUND, asked.json(&discovery::index())?).into_response()),
+            // Whatever is accepted: a path that is not there must not read as one in another media type.
+            _ => Ok((StatusCode::NOT_FOUND, asked.write(&discovery::index())).into_response()),
         }
     }
 
@@ -142,7 +143,7 @@ impl Api {
     }
 
     fn external(&self, namespace: &str, metric: &str, asked: &Asked<'_>) -> Result<Response, Status> {
-        if asked.parameters.get("watch").is_some_and(|watch| matches!(watch.as_str(), "true" | "1")) {
+        if matches!(asked.parameters.get("watch"), Some("true" | "1")) {
             return Err(Status::method_not_allowed());
         }
         let selector = asked.selector("labelSelector")?;
@@ -197,32 +198,37 @@ fn segments(path: &str) -> Result<Vec<String>, Status> {
 
 impl Asked<'_> {
     fn selector(&self, parameter: &str) -> Result<Selector, Status> {
-        let text = self.parameters.get(parameter).map_or("", String::as_str);
+        let text = self.parameters.get(parameter).unwrap_or_default();
         Selector::parse(text)
             .map_err(|error| Status::bad_request(format!("unable to parse {parameter} {text:?}: {error}")))
     }
 
     fn field_selector(&self) -> Result<FieldSelector, Status> {
-        let text = self.parameters.get("fieldSelector").map_or("", String::as_str);
+        let text = self.parameters.get("fieldSelector").unwrap_or_default();
         FieldSelector::parse(text)
             .map_err(|error| Status::bad_request(format!("unable to parse fieldSelector {text:?}: {error}")))
     }
 
-    /// A JSON answer, indented for people: `?pretty=true`, curl, wget and browsers.
+    /// A JSON answer, if the client takes JSON.
     fn json(&self, body: &impl Serialize) -> Result<Response, Status> {
-        if negotiation::of_json(self.headers).is_none() {
-            return Err(Status::not_acceptable());
+        match negotiation::of_json(self.headers) {
+            Some(_) => Ok(self.write(body)),
+            None => Err(Status::not_acceptable()),
         }
+    }
+
+    /// JSON, indented for people: `?pretty=true`, curl, wget and browsers.
+    fn write(&self, body: &impl Serialize) -> Response {
         let bytes = if self.is_pretty() { serde_json::to_vec_pretty(body) } else { serde_json::to_vec(body) };
         let mut bytes = bytes.expect("our types have string keys only and so always serialize");
         bytes.push(b'\n');
-        Ok(([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache, private")], bytes)
-            .into_response())
+        ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache, private")], bytes)
+            .into_response()
     }
 
     fn is_pretty(&self) -> bool {
         if let Some(pretty) = self.parameters.get("pretty") {
-            return matches!(pretty.as_str(), "" | "1" | "true");
+            return matches!(pretty, "" | "1" | "true");
         }
         let agent = self.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         ["curl/", "Wget/", "Mozilla/5.0"].iter().any(|person| agent.starts_with(person))

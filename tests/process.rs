@@ -156,6 +156,58 @@ async fn the_level_comes_from_the_flag_or_the_environment() {
     assert!(!program.output().contains("request answered"), "{}", program.output());
     assert!(!program.output().starts_with('{'), "{}", program.output());
     assert!(complaint(&["serve", "--config", "x", "--log-level", "a=b=c"]).contains("--log-level"));
+    let said = complaint(&["serve", "--config", "x", "--log-level", "wran"]);
+    assert!(said.starts_with("plimsoll: --log-level \"wran\": \"wran\" is no level; expected off, error"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_scrape_is_one_json_line_without_secrets_or_libraries() {
+    let port = crate::harness::program::free_port();
+    let config = config_file(&format!("https://127.0.0.1:{port}/metrics?token=secret"));
+    let (program, base) = serve(&config, &["--log-format", "json"]);
+    let line = program.line(&["scrape fails"]);
+    assert_eq!(line.matches("\"target\":").count(), 1, "{line}");
+    let fields: Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(fields["target"], "plimsoll::scrape");
+    assert_eq!(fields["url"], format!("https://127.0.0.1:{port}/metrics?token=…"), "{line}");
+    let pages =
+        [get(&client(), &format!("{base}/api/v1/targets")).await, get(&client(), &format!("{base}/status")).await];
+    assert!(pages.iter().all(|page| page.body.contains("?token=…") && !page.body.contains("secret")), "{pages:?}");
+    assert!(!program.output().contains("token=secret"), "{}", program.output());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_otlp_receiver_that_is_not_there_is_told_once() {
+    let target = Target::page("load 5\n").await;
+    let config = config_file(&target.url);
+    let endpoint = format!("http://127.0.0.1:{}", crate::harness::program::free_port());
+    let (mut program, _) = serve(&config, &["--otlp-endpoint", &endpoint]);
+    program.line(&["WARN", "traces cannot be sent"]);
+    program.signal("TERM");
+    assert_eq!(program.wait(PATIENCE).code(), Some(0), "{}", program.output());
+    assert_eq!(program.output().matches("traces cannot be sent").count(), 1, "{}", program.output());
+    for bad in ["127.0.0.1:4318", "grpc://127.0.0.1:4317", "http://"] {
+        let said = complaint(&["serve", "--config", "x", "--otlp-endpoint", bad]);
+        assert!(said.contains("expected a URL that begins with http:// or https://"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipe_as_token_file_is_refused_and_sighup_ignored() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pipe = folder.path().join("token");
+    assert!(Command::new("mkfifo").arg(&pipe).status().is_ok_and(|status| status.success()));
+    let target = Target::page("load 5\n").await;
+    let config = config_file(&target.url);
+    let text = std::fs::read_to_string(config.path()).expect("read");
+    let token = format!("    bearer_token_file: {}\n    targets:", pipe.display());
+    std::fs::write(config.path(), text.replace("    targets:", &token)).expect("written");
+    let (mut program, _) = serve(&config, &[]);
+    program.line(&["scrape fails", "is not a regular file"]);
+    program.signal("HUP");
+    program.line(&["SIGHUP is ignored"]);
+    program.signal("TERM");
+    assert_eq!(program.wait(Duration::from_secs(5)).code(), Some(0), "{}", program.output());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -216,6 +268,37 @@ async fn what_keeps_it_from_starting_is_one_clear_line() {
     assert_eq!(said, format!("plimsoll: {path} holds no certificate in PEM form"));
     let said = complaint(&["serve", "--config", "/nonexistent/plimsoll.yaml"]);
     assert!(said.contains("/nonexistent/plimsoll.yaml"), "{said}");
+}
+
+#[test]
+fn numbers_and_addresses_that_make_no_sense_are_refused_in_words() {
+    for (arguments, words) in [
+        (&["serve", "--config", "x", "--drain-timeout", "-5"][..], "expected a whole number, 0 or more, found \"-5\""),
+        (&["serve", "--config", "x", "--listen", "127.0.0.1"], "the port is missing; for example 127.0.0.1:6443"),
+        (&["demo", "--port", "-1"], "expected a whole number from 0 to 65535, found \"-1\""),
+        (&["demo", "--seed", "-1"], "expected a whole number, 0 or more"),
+        (&["demo", "--speed", "-2"], "expected a number from 0.1 to 20, found \"-2\""),
+        (&["demo", "--duration", "-5s"], "\"-5s\""),
+    ] {
+        let output = plimsoll(arguments).output().expect("it runs");
+        let said = String::from_utf8(output.stderr).expect("UTF-8");
+        assert!(output.status.code() == Some(2) && said.contains(words), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it_quietly() {
+    let fixture = |name: &str| format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (good, bad) = (fixture("deploy/config/platform.yaml"), fixture("tests/fixtures/config/five-mistakes.bad.yaml"));
+    for command in [
+        format!("{PLIMSOLL} check {good} {bad} 2>&1 | true"),
+        format!("{PLIMSOLL} schema | head -1"),
+        format!("{PLIMSOLL} demo --port 0 --duration 4s | head -3"),
+    ] {
+        let output = Command::new("sh").args(["-c", &command]).output().expect("a shell");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains("panicked"), "{command}: {said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

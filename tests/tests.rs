@@ -4,6 +4,8 @@
 
 mod harness;
 
+// The pages for probes and people, and what all paths have in common.
+mod admin;
 // The metrics APIs as a client sees them: bodies, selectors, discovery, errors.
 mod api;
 // One request of the scraper: TLS, redirects, encodings, framing.

@@ -64,7 +64,7 @@ impl<'a> Clause<'a> {
         let mut clause =
             Self { media_type: parts.next().unwrap_or_default(), quality: 1.0, conversion: Conversion::default() };
         for (name, value) in parts.filter_map(|part| part.split_once('=')) {
-            match name {
+            match name.to_ascii_lowercase().as_str() {
                 "q" => clause.quality = value.parse().unwrap_or(1.0),
                 "g" => clause.conversion.group = value,
                 "v" => clause.conversion.version = value,
@@ -76,7 +76,7 @@ impl<'a> Clause<'a> {
     }
 
     fn takes_json(&self) -> bool {
-        matches!(self.media_type, "application/json" | "application/*" | "*/*")
+        ["application/json", "application/*", "*/*"].iter().any(|known| self.media_type.eq_ignore_ascii_case(known))
     }
 }
 
@@ -116,6 +116,8 @@ mod tests {
         );
         check(Some("application/json;as=Table;v=v1;g=meta.k8s.io,application/json"), true, Some(Json));
         check(Some("application/json;q=0"), false, None);
+        check(Some("Application/JSON"), true, Some(Json));
+        check(Some("APPLICATION/*;Q=0"), false, None);
         check(Some("text/html,application/xhtml+xml,*/*;q=0.8"), true, Some(Json));
     }
 }

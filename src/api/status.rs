@@ -3,7 +3,7 @@
 //! The message is all that an operator sees of an answer in `kubectl describe hpa`. There is never a
 //! `Retry-After`: client-go would sleep on it inside an HPA worker.
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -34,7 +34,8 @@ impl Status {
     }
 
     pub fn method_not_allowed() -> Self {
-        let message = "the server does not allow this method on the requested resource; metrics are read with GET";
+        let message =
+            "the server does not allow this method on the requested resource; everything here is read with GET";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
     }
 
@@ -68,6 +69,10 @@ impl IntoResponse for Status {
             (header::CACHE_CONTROL, "no-cache, private"),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         ];
-        (self.code, headers, format!("{body}\n")).into_response()
+        let mut response = (self.code, headers, format!("{body}\n")).into_response();
+        if self.code == StatusCode::METHOD_NOT_ALLOWED {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
+        response
     }
 }
