@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::{Config, Job, Omissions, StaticTarget};
-use crate::model::{Inventory, Target, TargetId, Timestamp};
+use crate::model::{Inventory, Target, TargetId, Timestamp, redacted};
 use source::Source;
 
 /// Runs the sources of the current configuration.
@@ -251,9 +251,9 @@ fn log_limit(now: &Inventory, before: &Inventory, limit: usize) {
 // === impl SourceStates ===
 
 impl SourceStates {
-    /// A copy of all states by name of the source.
+    /// A copy of all states by name of the source, as it may be shown.
     pub fn snapshot(&self) -> BTreeMap<String, SourceState> {
-        self.lock().sources.clone()
+        self.lock().sources.iter().map(|(name, state)| (shown(name), state.clone())).collect()
     }
 
     /// Whether an inventory was ever complete since the process started.
@@ -279,7 +279,7 @@ impl SourceStates {
         state.reported = true;
         let error = finding.failure.clone();
         if let Some(error) = error.as_ref().filter(|error| state.error.as_ref() != Some(error)) {
-            tracing::warn!(source = name, "discovery fails, its last targets stay: {error}");
+            tracing::warn!(source = shown(name), "discovery fails, its last targets stay: {error}");
         }
         if error.is_none() {
             state.last_success = Some(now);
@@ -288,7 +288,7 @@ impl SourceStates {
         let Some(lists) = &finding.lists else { return };
         let mistakes = finding.omissions.lines();
         for what in mistakes.iter().filter(|what| !state.mistakes.contains(what)) {
-            tracing::warn!(source = name, "left out of the targets: {what}");
+            tracing::warn!(source = shown(name), "left out of the targets: {what}");
         }
         state.targets = lists.values().map(Vec::len).sum();
         state.mistakes = mistakes;
@@ -296,6 +296,14 @@ impl SourceStates {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, States> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The name of a source without the secrets that the URL of an endpoint may hold.
+fn shown(name: &str) -> String {
+    match name.split_once(" http_sd ") {
+        Some((job, url)) => format!("{job} http_sd {}", redacted(url)),
+        None => name.to_owned(),
     }
 }
 
