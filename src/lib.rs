@@ -24,6 +24,9 @@
 //! - **A wrong number is worse than no number.** NaN, Inf, stale, duplicate, empty and partial data are an
 //!   [`aggregate::Absence`] or a [`provider::Error`], never a zero. Every value carries the time of the
 //!   oldest sample it rests on, its span, and how many series, samples and targets stand behind it.
+//! - **A part is not the whole.** A target without data counts as missing ([`provider::Coverage`]) unless it
+//!   has just joined a fleet that was known before, or its pages do not have the metric. Below the
+//!   definition's `min_coverage` there is no value; above it a total is scaled up for what is missing.
 //! - **Requests read memory.** [`api`] never waits: not for a target, not for a source of targets.
 //! - **One lock per target**, held for the time of a commit or a read. Parsing happens outside of it. No
 //!   target waits for another.

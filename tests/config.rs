@@ -25,6 +25,7 @@ fn files(folder: &str, end: &str) -> Vec<PathBuf> {
 fn good_files() -> Vec<PathBuf> {
     let mut good = files(FIXTURES, ".good.yaml");
     good.extend(files(SAMPLES, ".yaml"));
+    good.push(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/demo/plimsoll.yaml").into());
     good
 }
 
