@@ -1,5 +1,5 @@
 use crate::harness::target::{Behaviour, Target};
-use crate::harness::{CUSTOM, EXTERNAL, Plimsoll};
+use crate::harness::{CUSTOM, EXTERNAL, Plimsoll, eventually};
 
 const PAGES: [&str; 7] = ["/livez", "/healthz", "/readyz", "/metrics", "/api/v1/targets", "/status", "/status.css"];
 
@@ -36,6 +36,7 @@ async fn the_status_page_tells_all_and_lets_a_browser_run_nothing() {
 #[tokio::test]
 async fn every_page_is_only_read_and_takes_a_trailing_slash() {
     let (plimsoll, _targets) = platform("").await;
+    eventually(|| plimsoll.get("/readyz"), |answer| answer.code == 200).await;
     let api = format!("{CUSTOM}/namespaces/ns/pods/a/load");
     for path in PAGES.iter().copied().chain(["/apis", "/", api.as_str()]) {
         assert_eq!(plimsoll.get(&format!("{}/", path.trim_end_matches('/'))).await.code, 200, "{path}/");

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use serde_json::Value;
 
 use crate::harness::target::{Behaviour, Target, gzip};
@@ -317,10 +315,8 @@ async fn a_hanging_target_does_not_delay_the_others() {
     all.push(("good", &good));
     let plimsoll = Plimsoll::start(&yaml(&all, "")).await;
     let before = good.requests().len();
-    let started = std::time::Instant::now();
+    // Waiting for the hanging ones, 250 ms each, ten scrapes would take longer than `eventually` has patience.
     crate::harness::eventually(async || good.requests().len(), |count| *count >= before + 10).await;
-    // Ten scrapes at 300 ms take three seconds; the hanging ones would each cost 250 ms if they were waited for.
-    assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
     plimsoll.value_becomes(&path("good", "queue_length"), "5").await;
 }
 
