@@ -12,7 +12,7 @@ impl Collector for Storage {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let (_, series) = self.size();
         let gauge = ConstGauge::new(series as i64);
-        let help = "Wanted series with a window of samples";
+        let help = "Wanted series with a window of samples.";
         gauge.encode(encoder.encode_descriptor("storage_series", help, None, gauge.metric_type())?)
     }
 }
