@@ -14,13 +14,16 @@ const GOOD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-lengt
 
 async fn get(url: &str, tls: ClientTls) -> Result<Page, Failure> {
     install_crypto();
-    let request = Request {
+    Client::new(ClientConfig { tls, ..ClientConfig::default() }).get(url, &request()).await
+}
+
+fn request() -> Request {
+    Request {
         accept: "*/*",
         headers: reqwest::header::HeaderMap::new(),
         timeout: Duration::from_secs(5),
         body_size_max: 1000,
-    };
-    Client::new(ClientConfig { tls, ..ClientConfig::default() }).get(url, &request).await
+    }
 }
 
 async fn check_failure(url: &str, tls: ClientTls, reason: FailureReason, words: &str) {
@@ -51,15 +54,19 @@ async fn respond(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), answer: &[u
 /// A target with this certificate; gives its port and the certificate as a file.
 async fn tls(params: CertificateParams) -> (u16, tempfile::NamedTempFile) {
     install_crypto();
+    tls_for(params, rustls::ServerConfig::builder().with_no_client_auth()).await
+}
+
+async fn tls_for(
+    params: CertificateParams,
+    clients: rustls::ConfigBuilder<rustls::ServerConfig, rustls::server::WantsServerCert>,
+) -> (u16, tempfile::NamedTempFile) {
     let key = KeyPair::generate().expect("a key");
     let certificate = params.self_signed(&key).expect("a certificate");
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), certificate.pem()).expect("written");
     let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
-    let config = rustls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key.into())
-        .expect("a pair");
+    let config = clients.with_single_cert(vec![certificate.der().clone()], key.into()).expect("a pair");
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("an address").port();
@@ -110,6 +117,36 @@ async fn certificates_that_fail_are_tls_failures_in_plain_words() {
     let (port, file) = tls(ca).await;
     let url = format!("https://localhost:{port}/metrics");
     check_failure(&url, trusting(&file), FailureReason::Tls, "is a CA certificate used as serving certificate").await;
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_presented_and_taken_up_when_its_files_change() {
+    install_crypto();
+    let (trusted, other) = (KeyPair::generate().expect("a key"), KeyPair::generate().expect("a key"));
+    let client = certificate(&["client"]);
+    let (good, bad) = (client.self_signed(&trusted).expect("signed"), client.self_signed(&other).expect("signed"));
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(good.der().clone()).expect("a root");
+    let verifier = rustls::server::WebPkiClientVerifier::builder(roots.into()).build().expect("a verifier");
+    let clients = rustls::ServerConfig::builder().with_client_cert_verifier(verifier);
+    let (port, ca) = tls_for(certificate(&["127.0.0.1"]), clients).await;
+    let url = format!("https://127.0.0.1:{port}/metrics");
+    check_failure(&url, trusting(&ca), FailureReason::Tls, "it wants a client certificate").await;
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let pair = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
+    let write = |certificate: String, key: &KeyPair| {
+        std::fs::write(&pair.0, certificate).expect("written");
+        std::fs::write(&pair.1, key.serialize_pem()).expect("written");
+    };
+    write(bad.pem(), &other);
+    let tls = ClientTls { certificate: Some(pair.clone()), ..trusting(&ca) };
+    let target = Client::new(ClientConfig { tls, ..ClientConfig::default() });
+    let failure = target.get(&url, &request()).await.expect_err("a certificate nobody trusts");
+    assert_eq!(failure.reason, FailureReason::Tls, "{failure}");
+    write(good.pem(), &trusted);
+    let page = target.get(&url, &request()).await.expect("the page");
+    assert_eq!(page.body, b"load 5\n");
 }
 
 #[tokio::test]
