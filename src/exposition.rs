@@ -279,21 +279,6 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-// === impl ErrorKind ===
-
-impl ErrorKind {
-    /// Stands in logs and as a label value.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::NotExposition => "not an exposition",
-            Self::Truncated => "truncated",
-            Self::TextAfterEnd => "text after end",
-            Self::Syntax => "syntax",
-            Self::Encoding => "encoding",
-        }
-    }
-}
-
 // === impl Fault ===
 
 impl Fault {

@@ -312,6 +312,22 @@ impl fmt::Display for TargetId {
 }
 
 #[cfg(test)]
+impl Target {
+    /// A target for unit tests: scraped every 15 s, its samples count for 40 s.
+    pub(crate) fn for_test(url: &str, identity: Identity) -> Self {
+        Self {
+            id: TargetId::new("job", url, &identity),
+            url: url.into(),
+            job: "job".into(),
+            identity,
+            scrape_interval: Duration::from_secs(15),
+            scrape_timeout: Duration::from_secs(10),
+            freshness: Duration::from_secs(40),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::config::metric::{Matcher, Matchers, Test};
-use crate::model::{Identity, TargetId};
+use crate::model::Identity;
 use crate::storage::Wanted;
 use crate::storage::notation::{INTERVAL, load};
 
@@ -60,16 +60,7 @@ fn wanted() -> Arc<Wanted> {
 }
 
 fn target() -> Target {
-    let (url, identity) = ("http://a/metrics".to_owned(), Identity::default());
-    Target {
-        id: TargetId::new("job", &url, &identity),
-        url,
-        job: "job".into(),
-        identity,
-        scrape_interval: INTERVAL,
-        scrape_timeout: Duration::from_secs(10),
-        freshness: FRESHNESS,
-    }
+    Target::for_test("http://a/metrics", Identity::default())
 }
 
 /// Groups of one target, evaluated `age` after its last scrape.

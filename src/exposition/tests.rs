@@ -144,7 +144,7 @@ fn render(page: &[u8], format: Format, wanted: &str) -> String {
             assert_eq!(summary.wanted, said.iter().filter(|line| !line.starts_with("type ")).count());
             said.join("; ")
         }
-        Err(error) => format!("{}: {error}", error.kind.reason()),
+        Err(error) => format!("{}: {error}", words(error.kind)),
     }
 }
 
@@ -492,5 +492,16 @@ fn huge_values_and_very_many_labels_take_linear_time() {
         )
         .expect("a good page");
         read(page.as_bytes(), Format::Text, |_| false, |_| {}).expect("a good page");
+    }
+}
+
+/// The kind as the tables above write it.
+fn words(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::NotExposition => "not an exposition",
+        ErrorKind::Truncated => "truncated",
+        ErrorKind::TextAfterEnd => "text after end",
+        ErrorKind::Syntax => "syntax",
+        ErrorKind::Encoding => "encoding",
     }
 }

@@ -161,8 +161,6 @@ fn owned(owner: &OwnerReference, namespace: &str) -> ObjectReference {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::TargetId;
-    use std::time::Duration;
 
     fn target(pod: &str, namespace: &str, labels: &[(&str, &str)]) -> Arc<Target> {
         let identity = Identity {
@@ -173,16 +171,7 @@ mod tests {
             node: None,
             labels: labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         };
-        let url = format!("http://{pod}/metrics");
-        Arc::new(Target {
-            id: TargetId::new("job", &url, &identity),
-            url,
-            job: "job".into(),
-            identity,
-            scrape_interval: Duration::from_secs(15),
-            scrape_timeout: Duration::from_secs(10),
-            freshness: Duration::from_secs(40),
-        })
+        Arc::new(Target::for_test(&format!("http://{pod}/metrics"), identity))
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::metric::{Combine, Matchers, Selection};
 use crate::config::{Limits, Shape};
-use crate::model::{Identity, OwnerReference, Target, TargetId};
+use crate::model::{Identity, OwnerReference, Target};
 use crate::storage::notation::{START, load_into};
 use crate::storage::{Failure, FailureReason, Wanted, lock};
 
@@ -20,16 +20,7 @@ fn target(name: &str) -> Arc<Target> {
     let owner = if pod.starts_with("alone") { "StatefulSet/alone" } else { "Deployment/web" };
     let owners = vec![OwnerReference::parse(owner).expect("an owner")];
     let identity = Identity { namespace: "ns".into(), pod: Some(pod.into()), owners, ..Identity::default() };
-    let url = format!("http://{name}/metrics");
-    Arc::new(Target {
-        id: TargetId::new("job", &url, &identity),
-        url,
-        job: "job".into(),
-        identity,
-        scrape_interval: Duration::from_secs(15),
-        scrape_timeout: Duration::from_secs(10),
-        freshness: Duration::from_secs(40),
-    })
+    Arc::new(Target::for_test(&format!("http://{name}/metrics"), identity))
 }
 
 fn selection(name: &str) -> Selection {
