@@ -2,13 +2,16 @@
 
 CARGO ?= cargo
 
-.PHONY: run test lint setup clean help
+.PHONY: run test bench lint setup clean help
 
 run: ## Build Plimsoll and show the demo: sample services, autoscaling, a live table
 	$(CARGO) run --release -- demo $(ARGS)
 
 test: setup lint ## Install what the tests need and run everything
 	$(CARGO) test --lib --test tests
+
+bench: ## Measure what Plimsoll costs; ARGS names sections, all without
+	$(CARGO) bench --bench bench -- $(ARGS)
 
 lint: ## Formatting, clippy, rustdoc
 	$(CARGO) fmt --check

@@ -1,0 +1,7 @@
+//! Reading one page.
+
+use crate::report::Section;
+
+pub fn run() -> Section {
+    Section { title: "Reading a page", ..Section::default() }
+}
