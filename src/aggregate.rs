@@ -163,7 +163,7 @@ impl<'a> Reading<'a> {
 
     fn check(&self, series: &Series) -> Result<(), Absence> {
         if let Some(why) = &series.refusal {
-            return Err(Absence::Refused(why.clone()));
+            return Err(Absence::Refused(why.to_string()));
         }
         let none = || Absence::NoSeries { name: series.text(), matchers: String::new() };
         let newest = series.newest().ok_or_else(none)?;

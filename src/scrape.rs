@@ -330,7 +330,7 @@ fn store_page(
         .iter()
         .map(|line| Point { name: &line.name, series: line.series, value: line.value, timestamp: line.timestamp })
         .collect();
-    storage::lock(store).commit(&points, scrape, &plan.wanted, plan.bounds(), decode)
+    storage::lock(store).commit(points, scrape, &plan.wanted, plan.bounds(), decode)
 }
 
 fn decode(series: &str) -> Result<Labels, String> {

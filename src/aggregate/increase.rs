@@ -1,6 +1,5 @@
 //! The true change of a counter between real samples, over their real span, without extrapolation.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::aggregate::{Absence, Basis};
@@ -31,15 +30,15 @@ pub(super) fn over(
     scrape_interval: Duration,
     restarts: &[Timestamp],
 ) -> Result<Increase, Absence> {
-    let used = used(&series.samples, window);
-    let (Some(first), Some(newest)) = (used.first().copied(), used.last().copied()) else {
+    let used = used(series, window);
+    let (Some(first), Some(newest)) = (used.clone().next(), series.newest().copied()) else {
         return Err(too_few(series, 0));
     };
-    if let Some(sample) = used.iter().find(|sample| !sample.value.is_finite()) {
+    if let Some(sample) = used.clone().find(|sample| !sample.value.is_finite()) {
         return Err(Absence::NotFinite { series: series.text(), value: sample.value });
     }
-    check_falls(series, &used)?;
-    let mut amount: f64 = used.windows(2).map(|pair| step(pair[0], pair[1], restarts)).sum();
+    check_falls(series, pairs(used.clone()))?;
+    let mut amount: f64 = pairs(used.clone()).map(|(from, to)| step(from, to, restarts)).sum();
     let mut span = newest.timestamp.since(first.timestamp);
     // A counter that began within the window was zero at its start, which is as good as a sample. What
     // happened right after the start is not the pace of the rest: a whole interval is looked at, at least.
@@ -47,27 +46,35 @@ pub(super) fn over(
         amount += first.value;
         span = newest.timestamp.since(start).max(scrape_interval);
     }
+    let samples = used.count();
     if span.is_zero() {
-        return Err(too_few(series, used.len()));
+        return Err(too_few(series, samples));
     }
-    Ok(Increase { amount, span, timestamp: newest.timestamp, samples: used.len() })
+    Ok(Increase { amount, span, timestamp: newest.timestamp, samples })
 }
 
 /// The times of the first samples after a restart: the value fell, or the page tells another start.
 pub(super) fn restarts(series: &Series) -> impl Iterator<Item = Timestamp> + '_ {
-    let pairs = series.samples.iter().zip(series.samples.iter().skip(1));
-    let falls = pairs.filter(|(from, to)| to.value < from.value).map(|(_, to)| to.timestamp);
-    falls.chain(series.restarted)
+    let falls = pairs(series.samples().copied()).filter(|(from, to)| to.value < from.value);
+    falls.map(|(_, to)| to.timestamp).chain(series.restarted)
 }
 
 /// The samples of the window and the one before it. A sample more than a whole window before the
 /// start is no basis for a number of this window.
-fn used(samples: &VecDeque<Sample>, window: Duration) -> Vec<Sample> {
-    let Some(newest) = samples.back() else { return Vec::new() };
-    let start = newest.timestamp.minus(window);
-    let first = samples.partition_point(|sample| sample.timestamp <= start).saturating_sub(1);
+fn used(series: &Series, window: Duration) -> impl Iterator<Item = Sample> + Clone + '_ {
+    let newest = series.newest().map_or(Timestamp(0), |newest| newest.timestamp);
+    let start = newest.minus(window);
     let oldest = start.minus(window);
-    samples.range(first..).filter(|sample| sample.timestamp >= oldest).copied().collect()
+    let zero = series.implied_zero.map(|timestamp| Sample { timestamp, value: 0.0 });
+    let samples = zero.into_iter().chain(series.samples().copied());
+    // Those at or before the start but for the last of them.
+    let surplus = samples.clone().take_while(|sample| sample.timestamp <= start).count().saturating_sub(1);
+    samples.skip(surplus).filter(move |sample| sample.timestamp >= oldest)
+}
+
+/// Each sample with the one after it.
+fn pairs(samples: impl Iterator<Item = Sample> + Clone) -> impl Iterator<Item = (Sample, Sample)> {
+    samples.clone().zip(samples.skip(1))
 }
 
 /// The growth from one sample to the next; after a restart the counter grew from zero.
@@ -82,9 +89,12 @@ fn began_within(start: Timestamp, first: Sample, newest: Sample, window: Duratio
 
 /// A counter falls when its process restarts, and grows between restarts; one that falls at least as
 /// often as it grows is something else.
-fn check_falls(series: &Series, used: &[Sample]) -> Result<(), Absence> {
-    let falls = used.windows(2).filter(|pair| pair[1].value < pair[0].value).count();
-    let rises = used.windows(2).filter(|pair| pair[1].value > pair[0].value).count();
+fn check_falls(series: &Series, pairs: impl Iterator<Item = (Sample, Sample)>) -> Result<(), Absence> {
+    let (mut falls, mut rises) = (0, 0);
+    for (from, to) in pairs {
+        falls += usize::from(to.value < from.value);
+        rises += usize::from(to.value > from.value);
+    }
     if falls >= 2 && falls >= rises {
         return Err(Absence::NotACounter { series: series.text(), falls, rises });
     }

@@ -53,7 +53,7 @@ pub(crate) fn commit(
         body_size_bytes: 100,
         samples_scraped: points.len(),
     };
-    store.commit(points, scrape, wanted, BOUNDS, decode)
+    store.commit(points.to_vec(), scrape, wanted, BOUNDS, decode)
 }
 
 fn decode(series: &str) -> Result<Labels, String> {

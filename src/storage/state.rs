@@ -111,11 +111,11 @@ impl TargetState {
         self.failure = Some(failure);
     }
 
-    pub(super) fn note(&mut self, kind: IssueKind, time: Timestamp, example: String) {
+    pub(super) fn note(&mut self, kind: IssueKind, time: Timestamp, example: &str) {
         let issue = self.issues.entry(kind).or_insert(Issue { count: 0, last: time, example: String::new() });
         issue.count += 1;
         issue.last = time;
-        issue.example = example;
+        example.clone_into(&mut issue.example);
     }
 }
 

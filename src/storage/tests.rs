@@ -9,7 +9,7 @@ fn wanted() -> Arc<Wanted> {
 }
 
 fn samples(store: &TargetStore, name: &str) -> Vec<Vec<f64>> {
-    store.series(name).map(|series| series.samples.iter().map(|sample| sample.value).collect()).collect()
+    store.series(name).map(|series| series.samples().map(|sample| sample.value).collect()).collect()
 }
 
 fn issues(store: &TargetStore) -> Vec<(IssueKind, u64)> {
@@ -40,6 +40,51 @@ fn a_series_that_comes_back_begins_anew() {
 fn a_stale_marker_ends_a_series() {
     let (store, _) = load(&wanted(), &["c_total 0 1 stale", "g 1x2"]);
     assert_eq!(samples(&store, "c_total"), [] as [Vec<f64>; 0]);
+}
+
+fn with_former_lives() -> Arc<Wanted> {
+    let mut wanted = Wanted::clone(&wanted());
+    wanted.former_lives("c_total");
+    Arc::new(wanted)
+}
+
+fn all_samples(store: &TargetStore, name: &str) -> Vec<Vec<f64>> {
+    store.all_series(name).map(|series| series.all_samples().map(|sample| sample.value).collect()).collect()
+}
+
+#[test]
+fn former_lives_stay_apart_from_the_current_one() {
+    for end in ["_", "stale"] {
+        let (store, _) = load(&with_former_lives(), &[&format!("c_total 10 20 {end} 30"), "g 1x3"]);
+        assert_eq!(samples(&store, "c_total"), [[30.0]], "{end}");
+        assert_eq!(all_samples(&store, "c_total"), [[10.0, 20.0, 30.0]], "{end}");
+    }
+}
+
+#[test]
+fn an_ended_series_is_kept_while_a_window_reaches_it() {
+    let (mut store, _) = load(&with_former_lives(), &["c_total 10 20 _ _", "g 1x3"]);
+    assert_eq!((store.series("c_total").count(), store.state.series), (0, 1));
+    assert_eq!(all_samples(&store, "c_total"), [[10.0, 20.0]]);
+    // The sample 20 was scraped 15 s after the start, and the window is 60 s.
+    for (seconds, series) in [(75, 1), (76, 0)] {
+        let time = START.plus(Duration::from_secs(seconds));
+        commit(&mut store, &with_former_lives(), &[point("g", 1.0, None)], time).expect("a page");
+        assert_eq!(store.all_series("c_total").count(), series, "{seconds} s");
+    }
+}
+
+#[test]
+fn ended_series_never_outnumber_the_limit_of_a_page() {
+    let (mut store, _) = load(&with_former_lives(), &[]);
+    for number in 0..4 {
+        let names: Vec<String> = (0..400).map(|n| format!("c_total{{n=\"{number}-{n}\"}}")).collect();
+        let points: Vec<_> = names.iter().map(|name| point(name, 1.0, None)).collect();
+        commit(&mut store, &with_former_lives(), &points, START.plus(INTERVAL * number)).expect("a page");
+    }
+    // 1,200 have ended after the fourth page; 1,000 are the limit.
+    assert_eq!((store.series("c_total").count(), store.all_series("c_total").count()), (400, 400));
+    assert_eq!(store.last_drop("c_total"), Some(START.plus(INTERVAL * 3)));
 }
 
 #[test]
@@ -121,7 +166,7 @@ fn a_timestamp_in_the_future_is_refused_and_an_old_one_is_noted() {
     let points = [point("g{a=\"1\"}", 1.0, Some(future)), point("g{a=\"2\"}", 1.0, Some(old))];
     commit(&mut store, &wanted(), &points, START).expect("a page");
     assert_eq!(issues(&store), [(IssueKind::TimestampInFuture, 1), (IssueKind::TimestampTooOld, 1)]);
-    let refusals: Vec<_> = store.series("g").filter_map(|series| series.refusal.clone()).collect();
+    let refusals: Vec<_> = store.series("g").filter_map(|series| series.refusal.as_deref()).collect();
     assert_eq!(refusals, ["g{a=\"1\"} has the timestamp 2023-11-14T23:13:20Z, 3600 s in the future"]);
 }
 
@@ -179,7 +224,7 @@ fn texts_that_change_with_every_scrape_do_not_pile_up() {
             .expect("a page");
     }
     assert_eq!(store.series("g").count(), 1);
-    assert!(store.by_text.len() < 100, "{}", store.by_text.len());
-    let bytes: usize = store.by_text.keys().map(|text| text.len()).sum();
+    assert!(store.floats.texts().len() < 100, "{}", store.floats.texts().len());
+    let bytes: usize = store.floats.texts().map(str::len).sum();
     assert!(bytes < 100 * 100, "{bytes}");
 }

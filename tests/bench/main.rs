@@ -8,8 +8,10 @@ mod report;
 
 use report::{Report, Section};
 
+type Run = fn() -> Section;
+
 /// The sections by name, in the order of the table.
-const SECTIONS: [(&str, fn() -> Section); 1] = [("parse", parse::run)];
+const SECTIONS: [(&str, Run); 1] = [("parse", parse::run)];
 
 fn main() -> std::io::Result<()> {
     // Cargo adds `--bench`.
