@@ -130,11 +130,11 @@ pub fn evaluate(
 /// tells what it is missing from. Empty when nothing is known.
 pub fn known_groups(store: &TargetStore, definition: &Definition) -> BTreeSet<Labels> {
     let group = |series: &Series| {
-        Labels::new(definition.split_by.iter().filter_map(|name| Some((name.as_str(), series.labels.get(name)?))))
+        Labels::new(definition.split_by.iter().filter_map(|name| Some((name.as_str(), series.labels().get(name)?))))
     };
     let selections = definition.shape.selections().into_iter();
     let selected = selections.flat_map(|(name, selection)| {
-        let series: Vec<_> = store.series(&name).filter(|series| selection.matchers.matches(&series.labels)).collect();
+        let series: Vec<_> = store.series(&name).filter(|series| selection.matchers.matches(series.labels())).collect();
         series
     });
     selected.map(group).collect()
@@ -153,7 +153,7 @@ impl<'a> Reading<'a> {
     /// The selected series, each checked: fresh, finite, not refused.
     fn select(&self, name: &str, selection: &Selection) -> Result<Vec<&'a Series>, Absence> {
         let selected: Vec<_> =
-            self.store.series(name).filter(|series| selection.matchers.matches(&series.labels)).collect();
+            self.store.series(name).filter(|series| selection.matchers.matches(series.labels())).collect();
         if selected.is_empty() {
             return Err(no_series(name, selection));
         }
@@ -187,7 +187,7 @@ impl<'a> Reading<'a> {
     }
 
     fn group(&self, series: &Series) -> Labels {
-        let pairs = self.split_by.iter().filter_map(|name| Some((name.as_str(), series.labels.get(name)?)));
+        let pairs = self.split_by.iter().filter_map(|name| Some((name.as_str(), series.labels().get(name)?)));
         Labels::new(pairs)
     }
 
@@ -207,7 +207,7 @@ impl<'a> Reading<'a> {
             let (value, basis) = newest(series);
             // One page tells the parts of a queue apart, so within it they sum.
             let group = self.group(series);
-            let queue = if self.split_by.is_empty() { series.labels.clone() } else { group.clone() };
+            let queue = if self.split_by.is_empty() { series.labels().clone() } else { group.clone() };
             let content = Content::Queue { sharing: Sharing::Partitioned, parts: BTreeMap::from([(queue, value)]) };
             add(&mut groups, group, Partial { content, basis });
         }
@@ -247,7 +247,7 @@ impl<'a> Reading<'a> {
         let name = format!("{}_bucket", selection.name);
         let mut children: BTreeMap<Labels, Vec<&Series>> = BTreeMap::new();
         for series in self.select(&name, selection)? {
-            let child = Labels::new(series.labels.iter().filter(|(label, _)| *label != "le"));
+            let child = Labels::new(series.labels().iter().filter(|(label, _)| *label != "le"));
             children.entry(child).or_default().push(series);
         }
         let (mut groups, mut young) = (Groups::new(), None);

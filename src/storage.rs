@@ -4,12 +4,14 @@
 //! lock per target, held for microseconds, so no target waits for another. Nothing here reads a
 //! clock, decodes text (the decoder is an argument) or judges freshness.
 
+mod key;
 mod metrics;
 mod series;
 mod state;
 mod table;
 mod wanted;
 
+pub use key::SeriesKey;
 pub use series::{CLOCK_SKEW_MAX, SAMPLES_MAX, Sample, SampleValue, Series};
 pub use state::{Failure, FailureReason, Health, Issue, IssueKind, TargetState};
 pub use wanted::{Want, Wanted};
@@ -20,11 +22,15 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use crate::model::{Labels, TargetId, Timestamp};
+use key::Keys;
 use table::{Ending, Intake, Table};
 
 /// All targets. Clones share the same content.
 #[derive(Clone, Default)]
-pub struct Storage(Arc<RwLock<FxHashMap<TargetId, Arc<Mutex<TargetStore>>>>>);
+pub struct Storage {
+    targets: Arc<RwLock<FxHashMap<TargetId, Arc<Mutex<TargetStore>>>>>,
+    keys: Arc<Keys>,
+}
 
 /// The windows and the state of one target.
 #[derive(Default)]
@@ -40,6 +46,7 @@ pub struct TargetStore {
     /// Start times by counter name and labels without `le`, as the last page told them.
     starts: FxHashMap<(Arc<str>, Labels), Timestamp>,
     floats: Table<f64>,
+    keys: Arc<Keys>,
     /// Number of successful scrapes so far.
     round: u64,
 }
@@ -100,8 +107,8 @@ impl Storage {
         if let Some(store) = self.get(id) {
             return store;
         }
-        let mut targets = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(Mutex::new(TargetStore { joined, ..TargetStore::default() }));
+        let mut targets = self.targets.write().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Mutex::new(TargetStore { joined, keys: self.keys.clone(), ..TargetStore::default() }));
         targets.entry(id.clone()).or_insert_with(new).clone()
     }
 
@@ -112,17 +119,17 @@ impl Storage {
 
     /// Forgets the targets that are not to be kept, with their series.
     pub fn retain(&self, keep: impl Fn(&TargetId) -> bool) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).retain(|id, _| keep(id));
+        self.targets.write().unwrap_or_else(PoisonError::into_inner).retain(|id, _| keep(id));
     }
 
     /// Number of targets and of series, for the own metrics.
     pub fn size(&self) -> (usize, usize) {
-        let targets = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let targets = self.targets.read().unwrap_or_else(PoisonError::into_inner);
         (targets.len(), targets.values().map(|store| lock(store).floats.len()).sum())
     }
 
     fn get(&self, id: &TargetId) -> Option<Arc<Mutex<TargetStore>>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.targets.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 }
 
@@ -172,13 +179,13 @@ impl TargetStore {
         bounds: Bounds,
         decode: Decode,
     ) -> Result<Vec<IssueKind>, Failure> {
-        let labels = decode_new(&points, &self.floats, bounds, decode)?;
+        let new = new_keys(&points, &self.floats, &self.keys, bounds, decode)?;
         self.wanted = wanted.clone();
         self.round += 1;
         let intake = Intake { round: self.round, scrape, wanted, ended_max: bounds.series };
         let mut oddities = Vec::new();
         let known = self.floats.len();
-        self.floats.take(points, &labels, intake, &mut oddities);
+        self.floats.take(points, &new, intake, &mut oddities);
         self.link_starts(self.floats.len() > known);
         self.end_absent(intake);
         self.imply_zeros(intake);
@@ -212,7 +219,7 @@ impl TargetStore {
                 for series in self.series(name) {
                     if let Some(sample) = series.newest().filter(|sample| sample.value.is_finite()) {
                         let start = Timestamp((sample.value * 1000.0) as i64);
-                        starts.insert((of.clone(), series.labels.clone()), start);
+                        starts.insert((of.clone(), series.labels().clone()), start);
                     }
                 }
             }
@@ -221,8 +228,8 @@ impl TargetStore {
             return;
         }
         for series in self.floats.iter_mut() {
-            let labels = Labels::new(series.labels.iter().filter(|(name, _)| *name != "le"));
-            let start = starts.get(&(series.name.clone(), labels)).copied();
+            let labels = Labels::new(series.labels().iter().filter(|(name, _)| *name != "le"));
+            let start = starts.get(&(series.name().clone(), labels)).copied();
             if series.start.is_some() && start > series.start {
                 series.restarted = series.newest().map(|newest| newest.timestamp);
             }
@@ -238,9 +245,9 @@ impl TargetStore {
         let Some(before) = self.state.last_success else { return };
         let (now, round, names, wanted) = (intake.scrape.time, self.round, &self.names, &self.wanted);
         self.floats.imply_zeros(before, intake, |series| {
-            let name = names.get(&series.name).copied().unwrap_or_default();
+            let name = names.get(series.name()).copied().unwrap_or_default();
             let ended_within = |window| name.last_end.is_some_and(|end| end >= now.minus(window));
-            wanted.of(&series.name).window.is_some_and(|window| name.round + 1 == round && !ended_within(window))
+            wanted.of(series.name()).window.is_some_and(|window| name.round + 1 == round && !ended_within(window))
         });
     }
 
@@ -254,26 +261,28 @@ impl TargetStore {
     }
 }
 
-/// Labels of the texts that the table does not know.
-fn decode_new<'p, V: SampleValue>(
+/// Keys of the texts that the table does not know.
+fn new_keys<'p, V: SampleValue>(
     points: &[Point<'p, V>],
     table: &Table<V>,
+    keys: &Keys,
     bounds: Bounds,
     decode: Decode,
-) -> Result<FxHashMap<&'p str, Labels>, Failure> {
+) -> Result<FxHashMap<&'p str, Arc<SeriesKey>>, Failure> {
     if points.len() > bounds.series {
         let message = format!("the page has more wanted series than the limit series_per_target, {}", bounds.series);
         return Err(Failure::new(FailureReason::SeriesLimit, message));
     }
-    let mut fresh = FxHashMap::default();
-    for point in points.iter().filter(|point| !table.knows(point.series)) {
-        if !fresh.contains_key(point.series) {
-            let labels = decode(point.series).map_err(|error| Failure::new(FailureReason::Exposition, error))?;
-            check_bounds(point.name, &labels, bounds)?;
-            fresh.insert(point.series, labels);
+    let mut new = FxHashMap::default();
+    for Point { name, series, .. } in points.iter().filter(|point| !table.knows(point.series)) {
+        if !new.contains_key(series) {
+            let key = keys.get(series, name, || decode(series));
+            let key = key.map_err(|error| Failure::new(FailureReason::Exposition, error))?;
+            check_bounds(name, &key.labels, bounds)?;
+            new.insert(*series, key);
         }
     }
-    Ok(fresh)
+    Ok(new)
 }
 
 fn check_bounds(name: &str, labels: &Labels, bounds: Bounds) -> Result<(), Failure> {

@@ -28,7 +28,7 @@ pub struct Quantile {
 /// # Errors
 /// When the label `le` is absent or no number.
 pub(super) fn bound(series: &Series) -> Result<f64, Absence> {
-    let le = series.labels.get("le");
+    let le = series.labels().get("le");
     le.and_then(|le| le.parse().ok())
         .filter(|le: &f64| !le.is_nan())
         .ok_or_else(|| Absence::Histogram(format!("{} has no label le with a number", series.text())))

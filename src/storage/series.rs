@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use crate::model::{self, Labels, Timestamp, is_stale_marker};
 use crate::storage::wanted::Want;
-use crate::storage::{IssueKind, Scrape};
+use crate::storage::{IssueKind, Scrape, SeriesKey};
 
 /// One series of a target, from its first sample to its end.
 ///
 /// Where former lives are kept ([`Want::former_lives`]), the samples of a series that ended stay in its window, apart
 /// from those of its current life: Prometheus' `rate` looks at both.
 pub struct Series<V = f64> {
-    pub name: Arc<str>,
-    pub labels: Labels,
+    key: Arc<SeriesKey>,
     /// Oldest first, times strictly increasing.
     samples: VecDeque<Sample<V>>,
     /// How many samples at the front are of former lives.
@@ -81,10 +80,9 @@ impl SampleValue for f64 {
 // === impl Series ===
 
 impl<V: SampleValue> Series<V> {
-    pub(super) fn new(name: Arc<str>, labels: Labels) -> Self {
+    pub(super) fn new(key: Arc<SeriesKey>) -> Self {
         Self {
-            name,
-            labels,
+            key,
             samples: VecDeque::with_capacity(2),
             former: 0,
             start: None,
@@ -94,6 +92,14 @@ impl<V: SampleValue> Series<V> {
             first_round: 0,
             round: 0,
         }
+    }
+
+    pub fn name(&self) -> &Arc<str> {
+        &self.key.name
+    }
+
+    pub fn labels(&self) -> &Labels {
+        &self.key.labels
     }
 
     /// The samples since the series appeared last, oldest first; none when it has ended, or is refused.
@@ -250,6 +256,6 @@ impl<V: SampleValue> Series<V> {
 /// Name and labels in the exposition format.
 impl<V> fmt::Display for Series<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.name, self.labels)
+        write!(f, "{}{}", self.key.name, self.key.labels)
     }
 }

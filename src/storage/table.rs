@@ -5,18 +5,17 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::model::{Labels, Timestamp};
+use crate::storage::key::ByText;
 use crate::storage::series::Oddity;
-use crate::storage::{Point, Sample, SampleValue, Scrape, Series, Wanted};
+use crate::storage::{Point, Sample, SampleValue, Scrape, Series, SeriesKey, Wanted};
 
-/// Series with the ways to find them.
+/// Series with the ways to find them. Positions are `u32`: a page has fewer bytes.
 pub(super) struct Table<V> {
     series: Vec<Series<V>>,
     /// Position in `series` by the text of the series as the page writes it.
-    by_text: FxHashMap<Box<str>, usize>,
-    /// Position in `series` by name and labels.
-    by_labels: FxHashMap<(Arc<str>, Labels), usize>,
+    by_text: FxHashMap<ByText, u32>,
     /// Positions in `series` by name.
-    by_name: FxHashMap<Arc<str>, Vec<usize>>,
+    by_name: FxHashMap<Arc<str>, Vec<u32>>,
 }
 
 /// One page on its way into a table.
@@ -40,12 +39,7 @@ pub(super) enum Ending {
 
 impl<V> Default for Table<V> {
     fn default() -> Self {
-        Self {
-            series: Vec::new(),
-            by_text: FxHashMap::default(),
-            by_labels: FxHashMap::default(),
-            by_name: FxHashMap::default(),
-        }
+        Self { series: Vec::new(), by_text: FxHashMap::default(), by_name: FxHashMap::default() }
     }
 }
 
@@ -54,7 +48,7 @@ impl<V> Default for Table<V> {
 impl<V: SampleValue> Table<V> {
     /// The series of a name in no particular order, ended ones among them.
     pub(super) fn series<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Series<V>> + 'a {
-        self.by_name.get(name).into_iter().flatten().map(|position| &self.series[*position])
+        self.by_name.get(name).into_iter().flatten().map(|position| &self.series[*position as usize])
     }
 
     /// The series that the last page had.
@@ -80,43 +74,52 @@ impl<V: SampleValue> Table<V> {
         self.by_text.contains_key(text)
     }
 
-    /// Adds the samples of a page. `labels` has those of the texts that are not known.
+    /// Adds the samples of a page. `new` has the keys of the texts that are not known.
     pub(super) fn take(
         &mut self,
         points: Vec<Point<'_, V>>,
-        labels: &FxHashMap<&str, Labels>,
+        new: &FxHashMap<&str, Arc<SeriesKey>>,
         intake: Intake<'_>,
         oddities: &mut Vec<Oddity>,
     ) {
+        if !new.is_empty() {
+            self.insert(points.iter().filter_map(|point| new.get(point.series)));
+        }
         for point in points {
             let position = match self.by_text.get(point.series) {
-                Some(position) => *position,
-                None => self.insert(&point, &labels[point.series]),
+                Some(position) => *position as usize,
+                None => self.find(&new[point.series]),
             };
             let series = &mut self.series[position];
             let timestamp = point.timestamp.unwrap_or(intake.scrape.time);
-            let (sample, want) = (Sample { timestamp, value: point.value }, intake.wanted.of(&series.name));
+            let (sample, want) = (Sample { timestamp, value: point.value }, intake.wanted.of(series.name()));
             oddities.extend(series.take(sample, intake.round, intake.scrape, want));
         }
     }
 
-    /// Finds the series by its labels, or adds it; from now on its text leads to it.
-    fn insert(&mut self, point: &Point<'_, V>, labels: &Labels) -> usize {
-        let name: Arc<str> = match self.by_name.get_key_value(point.name) {
-            Some((name, _)) => name.clone(),
-            None => point.name.into(),
-        };
-        let position = *self.by_labels.entry((name.clone(), labels.clone())).or_insert_with(|| {
-            self.by_name.entry(name.clone()).or_default().push(self.series.len());
-            self.series.push(Series::new(name, labels.clone()));
-            self.series.len() - 1
-        });
-        // A text blown up with blanks is not worth remembering; it is decoded each time.
-        let decoded: usize = labels.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-        if point.series.len() <= 64 + 2 * (point.name.len() + decoded) {
-            self.by_text.insert(point.series.into(), position);
+    /// Makes the new texts lead to the series of their labels, which are added where there are none.
+    fn insert<'k>(&mut self, new: impl Iterator<Item = &'k Arc<SeriesKey>>) {
+        let place = |(at, series): (usize, &Series<V>)| ((series.name().clone(), series.labels().clone()), at as u32);
+        let mut by_labels: FxHashMap<(Arc<str>, Labels), u32> = self.series.iter().enumerate().map(place).collect();
+        for key in new {
+            let position = *by_labels.entry((key.name.clone(), key.labels.clone())).or_insert_with(|| {
+                let position = self.series.len() as u32;
+                self.by_name.entry(key.name.clone()).or_default().push(position);
+                self.series.push(Series::new(key.clone()));
+                position
+            });
+            // A text blown up with blanks is not worth remembering; it is decoded each time.
+            let decoded: usize = key.labels.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+            if key.text.len() <= 64 + 2 * (key.name.len() + decoded) {
+                self.by_text.insert(ByText(key.clone()), position);
+            }
         }
-        position
+    }
+
+    /// The position of a series that is there, by its labels.
+    fn find(&self, key: &SeriesKey) -> usize {
+        let mut positions = self.by_name[&key.name].iter().map(|position| *position as usize);
+        positions.find(|position| *self.series[*position].labels() == key.labels).expect("inserted before")
     }
 
     /// Ends the series that this round did not see, and drops those that no window needs. `hear` gets the name of each
@@ -124,17 +127,17 @@ impl<V: SampleValue> Table<V> {
     pub(super) fn end_absent(&mut self, intake: Intake<'_>, mut hear: impl FnMut(&Arc<str>, Ending)) {
         let Intake { round, scrape, wanted, .. } = intake;
         for series in self.series.iter_mut().filter(|series| series.round != round && series.is_live()) {
-            series.end(wanted.of(&series.name));
-            hear(&series.name, Ending::Ended);
+            series.end(wanted.of(series.name()));
+            hear(series.name(), Ending::Ended);
         }
         let by_marker = |series: &&Series<V>| series.round == round && !series.is_live();
-        self.series.iter().filter(by_marker).for_each(|series| hear(&series.name, Ending::Ended));
+        self.series.iter().filter(by_marker).for_each(|series| hear(series.name(), Ending::Ended));
         if self.series.iter().any(|series| !series.is_live()) {
-            self.drop_ended(|series| series.is_forgotten(scrape.time, wanted.of(&series.name)));
+            self.drop_ended(|series| series.is_forgotten(scrape.time, wanted.of(series.name())));
         }
         if self.series.iter().filter(|series| !series.is_live()).count() > intake.ended_max {
             let ended = self.series.iter().filter(|series| !series.is_live());
-            ended.for_each(|series| hear(&series.name, Ending::Dropped));
+            ended.for_each(|series| hear(series.name(), Ending::Dropped));
             self.drop_ended(|_| true);
         }
         // Texts that change with every page while the series stays the same.
@@ -151,18 +154,23 @@ impl<V: SampleValue> Table<V> {
     }
 
     fn retain(&mut self, stays: impl Fn(&Series<V>) -> bool) {
-        let mut moved = Vec::with_capacity(self.series.len());
         let mut kept = 0;
-        for series in &self.series {
-            moved.push(stays(series).then_some(kept));
-            kept += usize::from(stays(series));
-        }
+        let place = |series: &Series<V>| {
+            stays(series).then(|| {
+                kept += 1;
+                kept - 1
+            })
+        };
+        let moved: Vec<Option<u32>> = self.series.iter().map(place).collect();
         self.series.retain(stays);
-        self.by_text.retain(|_, position| keep(&moved, position));
-        self.by_labels.retain(|_, position| keep(&moved, position));
+        self.by_text.retain(|_, position| {
+            let new = moved[*position as usize];
+            *position = new.unwrap_or_default();
+            new.is_some()
+        });
         self.by_name.clear();
         for (position, series) in self.series.iter().enumerate() {
-            self.by_name.entry(series.name.clone()).or_default().push(position);
+            self.by_name.entry(series.name().clone()).or_default().push(position as u32);
         }
     }
 
@@ -179,13 +187,6 @@ impl<V: SampleValue> Table<V> {
 
     #[cfg(test)]
     pub(super) fn texts(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.by_text.keys().map(|text| &**text)
+        self.by_text.keys().map(|key| &*key.0.text)
     }
-}
-
-fn keep(moved: &[Option<usize>], position: &mut usize) -> bool {
-    moved[*position].is_some_and(|new| {
-        *position = new;
-        true
-    })
 }
