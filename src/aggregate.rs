@@ -8,6 +8,7 @@
 mod histogram;
 mod increase;
 pub mod native;
+mod reading;
 
 pub use histogram::{Bucket, Histogram, Quantile};
 pub use increase::Increase;
@@ -15,9 +16,10 @@ pub use increase::Increase;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::config::metric::{Combine, Definition, Selection, Shape, Sharing, Side};
-use crate::model::{Labels, Target, Timestamp, excerpt};
-use crate::storage::{CLOCK_SKEW_MAX, Series, TargetStore};
+use crate::config::metric::{Combine, Definition, Shape, Sharing};
+use crate::model::{Labels, NativeHistogram, Target, Timestamp};
+use crate::storage::{Series, TargetStore};
+use reading::Reading;
 
 /// Partials of one target by the values of the split labels.
 pub type Groups = BTreeMap<Labels, Partial>;
@@ -44,9 +46,11 @@ enum Content {
     },
     /// Per second.
     Rate(f64),
+    /// Each kind is there as long as all that was merged has it.
     Quantile {
         q: f64,
-        histogram: Histogram,
+        native: Option<Box<NativeHistogram>>,
+        classic: Option<Histogram>,
     },
     Ratio {
         numerator: f64,
@@ -88,7 +92,7 @@ pub enum Absence {
     )]
     Stale { series: String, newest: Timestamp, age_seconds: u64, freshness_seconds: u64 },
     #[error("{series} is {value}, which is not a number to scale on")]
-    NotFinite { series: String, value: f64 },
+    NotFinite { series: String, value: String },
     #[error("{series} has {samples} of the 2 samples that a change over time needs")]
     TooFewSamples { series: String, samples: usize },
     #[error("{0}")]
@@ -130,209 +134,16 @@ pub fn evaluate(
 /// The groups of the series that a target had last, fresh or not, by which a target without data still
 /// tells what it is missing from. Empty when nothing is known.
 pub fn known_groups(store: &TargetStore, definition: &Definition) -> BTreeSet<Labels> {
-    let group = |series: &Series| {
-        Labels::new(definition.split_by.iter().filter_map(|name| Some((name.as_str(), series.labels().get(name)?))))
+    let group = |labels: &Labels| {
+        Labels::new(definition.split_by.iter().filter_map(|name| Some((name.as_str(), labels.get(name)?))))
     };
-    let selections = definition.shape.selections().into_iter();
-    let selected = selections.flat_map(|(name, selection)| {
-        let series: Vec<_> = store.series(&name).filter(|series| selection.matchers.matches(series.labels())).collect();
-        series
-    });
-    selected.map(group).collect()
-}
-
-/// One evaluation: the store and what every step needs.
-struct Reading<'a> {
-    store: &'a TargetStore,
-    split_by: &'a [String],
-    now: Timestamp,
-    freshness: Duration,
-    scrape_interval: Duration,
-}
-
-impl<'a> Reading<'a> {
-    /// The selected series, each checked: fresh, finite, not refused.
-    fn select(&self, name: &str, selection: &Selection) -> Result<Vec<&'a Series>, Absence> {
-        let selected: Vec<_> =
-            self.store.series(name).filter(|series| selection.matchers.matches(series.labels())).collect();
-        if selected.is_empty() {
-            return Err(no_series(name, selection));
-        }
-        selected.iter().try_for_each(|series| self.check(series))?;
-        Ok(selected)
+    let mut groups = BTreeSet::new();
+    for (name, selection) in definition.shape.selections() {
+        let floats = store.series(&name).map(Series::labels);
+        let histograms = store.histograms(&selection.name).map(Series::labels);
+        groups.extend(floats.chain(histograms).filter(|labels| selection.matchers.matches(labels)).map(group));
     }
-
-    fn check(&self, series: &Series) -> Result<(), Absence> {
-        if let Some(why) = &series.refusal {
-            return Err(Absence::Refused(why.to_string()));
-        }
-        let none = || Absence::NoSeries { name: series.text(), matchers: String::new() };
-        let newest = series.newest().ok_or_else(none)?;
-        if newest.timestamp > self.now.plus(CLOCK_SKEW_MAX) {
-            let what = format!("the newest sample of {} is of {}, in the future", series.text(), newest.timestamp);
-            return Err(Absence::Refused(what));
-        }
-        let age = self.now.since(newest.timestamp);
-        if age > self.freshness {
-            return Err(Absence::Stale {
-                series: series.text(),
-                newest: newest.timestamp,
-                age_seconds: age.as_secs(),
-                freshness_seconds: self.freshness.as_secs(),
-            });
-        }
-        if !newest.value.is_finite() {
-            return Err(Absence::NotFinite { series: series.text(), value: newest.value });
-        }
-        Ok(())
-    }
-
-    fn group(&self, series: &Series) -> Labels {
-        let pairs = self.split_by.iter().filter_map(|name| Some((name.as_str(), series.labels().get(name)?)));
-        Labels::new(pairs)
-    }
-
-    fn gauges(&self, selection: &Selection, combine: Combine) -> Result<Groups, Absence> {
-        let mut groups = Groups::new();
-        for series in self.select(&selection.name, selection)? {
-            let (value, basis) = newest(series);
-            let content = Content::Gauge { combine, sum: value, count: 1, min: value, max: value };
-            add(&mut groups, self.group(series), Partial { content, basis });
-        }
-        Ok(groups)
-    }
-
-    fn queues(&self, selection: &Selection, sharing: Sharing) -> Result<Groups, Absence> {
-        let mut groups = Groups::new();
-        for series in self.select(&selection.name, selection)? {
-            let (value, basis) = newest(series);
-            // One page tells the parts of a queue apart, so within it they sum.
-            let group = self.group(series);
-            let queue = if self.split_by.is_empty() { series.labels().clone() } else { group.clone() };
-            let content = Content::Queue { sharing: Sharing::Partitioned, parts: BTreeMap::from([(queue, value)]) };
-            add(&mut groups, group, Partial { content, basis });
-        }
-        for partial in groups.values_mut() {
-            if let Content::Queue { sharing: merging, .. } = &mut partial.content {
-                *merging = sharing;
-            }
-        }
-        Ok(groups)
-    }
-
-    fn rates(&self, selection: &Selection, window: Duration) -> Result<Groups, Absence> {
-        let mut groups = Groups::new();
-        for (series, increase) in self.increases(self.select(&selection.name, selection)?, window)? {
-            let content = Content::Rate(increase.per_second());
-            add(&mut groups, self.group(series), Partial { content, basis: increase.basis() });
-        }
-        Ok(groups)
-    }
-
-    /// The increase of each series that is old enough for one.
-    fn increases(&self, selected: Vec<&'a Series>, window: Duration) -> Result<Vec<(&'a Series, Increase)>, Absence> {
-        let mut increases = Vec::with_capacity(selected.len());
-        let mut young = None;
-        for series in selected {
-            let restarts: Vec<_> = increase::restarts(series).collect();
-            match increase::over(series, window, self.scrape_interval, &restarts) {
-                Ok(increase) => increases.push((series, increase)),
-                Err(absence @ Absence::TooFewSamples { .. }) => young = young.or(Some(absence)),
-                Err(absence) => return Err(absence),
-            }
-        }
-        young.filter(|_| increases.is_empty()).map_or(Ok(increases), Err)
-    }
-
-    fn quantiles(&self, selection: &Selection, q: f64, window: Duration) -> Result<Groups, Absence> {
-        let name = format!("{}_bucket", selection.name);
-        let mut children: BTreeMap<Labels, Vec<&Series>> = BTreeMap::new();
-        for series in self.select(&name, selection)? {
-            let child = Labels::new(series.labels().iter().filter(|(label, _)| *label != "le"));
-            children.entry(child).or_default().push(series);
-        }
-        let (mut groups, mut young) = (Groups::new(), None);
-        for (child, buckets) in children {
-            match self.histogram(&buckets, window) {
-                Ok((histogram, basis)) => {
-                    let content = Content::Quantile { q, histogram };
-                    add(&mut groups, self.group(buckets[0]), Partial { content, basis });
-                }
-                Err(absence @ Absence::TooFewSamples { .. }) => young = young.or(Some(absence)),
-                Err(Absence::Histogram(what)) => {
-                    return Err(Absence::Histogram(excerpt(&format_args!("{}{child}: {what}", selection.name))));
-                }
-                Err(absence) => return Err(absence),
-            }
-        }
-        young.filter(|_| groups.is_empty()).map_or(Ok(groups), Err)
-    }
-
-    /// The change of one histogram. Its buckets restart together, and it counts whole or not at all.
-    fn histogram(&self, buckets: &[&Series], window: Duration) -> Result<(Histogram, Basis), Absence> {
-        let restarts: Vec<_> = buckets.iter().flat_map(|series| increase::restarts(series)).collect();
-        let mut changes = Vec::with_capacity(buckets.len());
-        let mut basis: Option<Basis> = None;
-        for series in buckets {
-            let change = increase::over(series, window, self.scrape_interval, &restarts)?;
-            changes.push(Bucket { le: histogram::bound(series)?, per_second: change.per_second() });
-            match &mut basis {
-                Some(basis) => basis.add(change.basis()),
-                None => basis = Some(change.basis()),
-            }
-        }
-        let histogram = Histogram::new(changes).map_err(|what| Absence::Histogram(what.into()))?;
-        Ok((histogram, basis.expect("a child has a bucket")))
-    }
-
-    fn ratios(&self, numerator: &Side, denominator: &Side, window: Duration) -> Result<Groups, Absence> {
-        let mut groups = Groups::new();
-        for (group, amount, basis) in self.side(denominator, window)? {
-            add(&mut groups, group, Partial { content: Content::Ratio { numerator: 0.0, denominator: amount }, basis });
-        }
-        for (group, amount, basis) in self.numerator(numerator, denominator, window)? {
-            // A group that only the numerator knows has no total to be a share of.
-            if let Some(partial) = groups.get_mut(&group) {
-                partial.merge(Partial { content: Content::Ratio { numerator: amount, denominator: 0.0 }, basis });
-            }
-        }
-        Ok(groups)
-    }
-
-    /// The numerator's amounts. Where both sides read the same family, a numerator without series is
-    /// a proven zero: the page has the family, and nothing in it matches.
-    fn numerator(
-        &self,
-        numerator: &Side,
-        denominator: &Side,
-        window: Duration,
-    ) -> Result<Vec<(Labels, f64, Basis)>, Absence> {
-        let same_family = numerator.selection().name == denominator.selection().name;
-        match self.side(numerator, window) {
-            Err(Absence::NoSeries { .. }) if same_family => Ok(Vec::new()),
-            other => other,
-        }
-    }
-
-    fn side(&self, side: &Side, window: Duration) -> Result<Vec<(Labels, f64, Basis)>, Absence> {
-        let selection = side.selection();
-        let selected = self.select(&selection.name, selection)?;
-        if matches!(side, Side::Counter(_)) {
-            let increases = self.increases(selected, window)?;
-            return Ok(increases.into_iter().map(|(s, i)| (self.group(s), i.per_second(), i.basis())).collect());
-        }
-        let gauge = |series: &Series| {
-            let (value, basis) = newest(series);
-            (self.group(series), value, basis)
-        };
-        Ok(selected.into_iter().map(gauge).collect())
-    }
-}
-
-/// The newest value of a checked series.
-fn newest(series: &Series) -> (f64, Basis) {
-    let sample = series.newest().expect("a checked series has a sample");
-    (sample.value, Basis { timestamp: sample.timestamp, span: None, series: 1, samples: 1 })
+    groups
 }
 
 /// Merges a partial into the one of its group.
@@ -343,14 +154,6 @@ pub fn add(groups: &mut Groups, group: Labels, partial: Partial) {
             groups.insert(group, partial);
         }
     }
-}
-
-fn no_series(name: &str, selection: &Selection) -> Absence {
-    let matchers = match selection.matchers.0.is_empty() {
-        true => String::new(),
-        false => format!(" that matches {}", selection.matchers),
-    };
-    Absence::NoSeries { name: name.into(), matchers }
 }
 
 // === impl Partial ===
@@ -379,8 +182,9 @@ impl Partial {
                 }
             }
             (Content::Rate(rate), Content::Rate(other)) => *rate += other,
-            (Content::Quantile { histogram, .. }, Content::Quantile { histogram: other, .. }) => {
-                histogram.merge(&other)
+            (Content::Quantile { native, classic, .. }, Content::Quantile { native: n, classic: c, .. }) => {
+                merge_both(native, n, |one, other| one.add(&other));
+                merge_both(classic, c, |one, other| one.merge(&other));
             }
             (Content::Ratio { numerator, denominator }, Content::Ratio { numerator: n, denominator: d }) => {
                 *numerator += n;
@@ -412,17 +216,30 @@ impl Partial {
             Content::Gauge { combine, sum, count, min, max } => (combined(*combine, *sum, *count, *min, *max), false),
             Content::Queue { parts, .. } => (parts.values().sum(), false),
             Content::Rate(rate) => (*rate, false),
-            Content::Quantile { q, histogram } => {
+            Content::Quantile { q, native: Some(histogram), .. } => (native::quantile(histogram, *q)?.value, false),
+            Content::Quantile { q, classic: Some(histogram), .. } => {
                 let quantile = histogram.quantile(*q)?;
                 (quantile.value, quantile.saturated)
             }
+            Content::Quantile { .. } => return Err(Absence::Histogram(MIXED.into())),
             Content::Ratio { denominator: 0.0, .. } => return Err(Absence::NoObservations("the denominator is 0")),
             Content::Ratio { numerator, denominator } => (numerator / denominator, false),
         };
         if !number.is_finite() {
-            return Err(Absence::NotFinite { series: "the result".into(), value: number });
+            return Err(Absence::NotFinite { series: "the result".into(), value: number.to_string() });
         }
         Ok(Value { number, basis: self.basis, saturated })
+    }
+}
+
+const MIXED: &str = "some targets expose the histogram as native only and others as classic only, and the two do not \
+    merge; let all expose it one way, or both ways while they change over";
+
+/// Merges what both sides have; what one side lacks cannot stand for both.
+fn merge_both<H>(one: &mut Option<H>, other: Option<H>, merge: impl Fn(&mut H, H)) {
+    match (one.as_mut(), other) {
+        (Some(one), Some(other)) => merge(one, other),
+        _ => *one = None,
     }
 }
 

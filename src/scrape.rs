@@ -3,6 +3,7 @@
 //! The current set of targets comes in on a watch channel; samples go to [`Storage`]. A failed scrape
 //! is data. A target that hangs, floods or answers garbage holds up its own loop and no other.
 
+mod content;
 mod metrics;
 
 pub use metrics::Metrics;
@@ -21,11 +22,10 @@ use tracing::Instrument;
 use crate::client::{Client, Page, Request};
 use crate::clock::Clock;
 use crate::config::{Config, Limits, Shape, Side};
-use crate::exposition::{self, Event, Format};
+use crate::exposition;
 use crate::model::{Inventory, Labels, Target, TargetId, Timestamp, redacted};
-use crate::storage::{
-    self, Bounds, Failure, FailureReason, Health, IssueKind, Point, Scrape, Storage, TargetStore, Wanted,
-};
+use crate::storage::{self, Bounds, Failure, FailureReason, Health, IssueKind, Scrape, Storage, TargetStore, Wanted};
+use content::Content;
 
 /// How to scrape under one configuration.
 pub struct Plan {
@@ -93,7 +93,10 @@ pub fn wanted(config: &Config) -> Wanted {
             Shape::Gauge { series, .. } | Shape::Queue { series, .. } => wanted.gauge(&series.name),
             Shape::Rate { counter, window } => want_counter(&mut wanted, &counter.name, *window),
             Shape::Quantile { histogram, window, .. } => {
-                wanted.counter(&format!("{}_bucket", histogram.name), &format!("{}_created", histogram.name), *window);
+                let created = format!("{}_created", histogram.name);
+                // Native under the base name, classic with the suffix: a page has the one, the other or both.
+                wanted.counter(&histogram.name, &created, *window);
+                wanted.counter(&format!("{}_bucket", histogram.name), &created, *window);
             }
             Shape::Ratio { numerator, denominator, window } => {
                 for side in [numerator, denominator] {
@@ -302,43 +305,20 @@ fn wait(offset: Duration, interval: Duration, now: Timestamp) -> Duration {
     Duration::from_millis(((offset + interval - into) % interval) as u64)
 }
 
-/// Parses a page outside the lock and commits it within.
+/// Reads a page outside the lock and commits it within.
 fn store_page(
     page: &Page,
     mut scrape: Scrape,
     plan: &Plan,
     store: &Mutex<TargetStore>,
 ) -> Result<Vec<IssueKind>, Failure> {
-    if !page.delimited && !page.body.ends_with(b"\n") {
-        let message = "the answer does not tell its length and ends within a line, so its last number may be cut";
-        return Err(Failure::new(FailureReason::Body, message));
-    }
-    let format = Format::of_content_type(page.content_type.as_deref()).map_err(|error| malformed(&error))?;
-    let mut lines = Vec::new();
-    // One more than the bound is enough to see that it is passed.
-    let event = |event| match event {
-        Event::Sample(line) if lines.len() <= plan.limits.series_per_target => lines.push(line),
-        _ => {}
-    };
-    let summary = exposition::read(&page.body, format, |name| plan.wanted.contains(name), event)
-        .map_err(|error| malformed(&error))?;
-    if summary.samples == 0 {
-        return Err(Failure::new(FailureReason::Exposition, "the page has no samples at all"));
-    }
-    scrape.samples_scraped = summary.samples;
-    let points: Vec<Point<'_>> = lines
-        .iter()
-        .map(|line| Point { name: &line.name, series: &line.series, value: line.value, timestamp: line.timestamp })
-        .collect();
-    storage::lock(store).commit(points, scrape, &plan.wanted, plan.bounds(), decode)
+    let content = Content::read(page, &plan.wanted, plan.limits.series_per_target)?;
+    scrape.samples_scraped = content.samples_scraped;
+    storage::lock(store).commit(content.points(), scrape, &plan.wanted, plan.bounds(), decode)
 }
 
 fn decode(series: &str) -> Result<Labels, String> {
     exposition::labels(series).map(|(_, labels)| labels).map_err(|error| error.to_string())
-}
-
-fn malformed(error: &exposition::Error) -> Failure {
-    Failure::new(FailureReason::Exposition, error.to_string())
 }
 
 #[cfg(test)]

@@ -16,12 +16,13 @@ pub use series::{CLOCK_SKEW_MAX, SAMPLES_MAX, Sample, SampleValue, Series};
 pub use state::{Failure, FailureReason, Health, Issue, IssueKind, TargetState};
 pub use wanted::{Want, Wanted};
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use crate::model::{Labels, TargetId, Timestamp};
+use crate::model::{Labels, NativeHistogram, TargetId, Timestamp};
 use key::Keys;
 use table::{Ending, Intake, Table};
 
@@ -45,7 +46,10 @@ pub struct TargetStore {
     names: FxHashMap<Arc<str>, NameHistory>,
     /// Start times by counter name and labels without `le`, as the last page told them.
     starts: FxHashMap<(Arc<str>, Labels), Timestamp>,
+    /// Names of series in gauge histograms, as the last page told them.
+    gauges: Vec<Box<str>>,
     floats: Table<f64>,
+    histograms: Table<NativeHistogram>,
     keys: Arc<Keys>,
     /// Number of successful scrapes so far.
     round: u64,
@@ -61,6 +65,15 @@ struct NameHistory {
     last_end: Option<Timestamp>,
     /// When samples of ended series were dropped that windows still reached, for there were too many.
     last_drop: Option<Timestamp>,
+}
+
+/// What a page says that is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Points<'p> {
+    pub floats: Vec<Point<'p>>,
+    pub histograms: Vec<Point<'p, NativeHistogram>>,
+    /// Names of series in gauge histograms: their values may fall, and the newest counts.
+    pub gauges: Vec<Cow<'p, str>>,
 }
 
 /// One wanted line of a page.
@@ -125,7 +138,7 @@ impl Storage {
     /// Number of targets and of series, for the own metrics.
     pub fn size(&self) -> (usize, usize) {
         let targets = self.targets.read().unwrap_or_else(PoisonError::into_inner);
-        (targets.len(), targets.values().map(|store| lock(store).floats.len()).sum())
+        (targets.len(), targets.values().map(|store| lock(store).len()).sum())
     }
 
     fn get(&self, id: &TargetId) -> Option<Arc<Mutex<TargetStore>>> {
@@ -151,6 +164,16 @@ impl TargetStore {
         self.floats.series(name)
     }
 
+    /// The native histograms of a base name that the last page had, in no particular order.
+    pub fn histograms<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Series<NativeHistogram>> + 'a {
+        self.histograms.series(name).filter(|series| series.is_live())
+    }
+
+    /// Whether the last page says of a name that its values may fall although it is a part of a histogram.
+    pub fn is_gauge(&self, name: &str) -> bool {
+        self.gauges.iter().any(|gauge| **gauge == *name)
+    }
+
     /// Whether the last page was searched for a name.
     pub fn looked_for(&self, name: &str) -> bool {
         self.wanted.contains(name)
@@ -173,26 +196,35 @@ impl TargetStore {
     /// A [`Failure`] when a bound is passed or a series cannot be decoded. The caller records it.
     pub fn commit(
         &mut self,
-        points: Vec<Point<'_>>,
+        points: Points<'_>,
         scrape: Scrape,
         wanted: &Arc<Wanted>,
         bounds: Bounds,
         decode: Decode,
     ) -> Result<Vec<IssueKind>, Failure> {
-        let new = new_keys(&points, &self.floats, &self.keys, bounds, decode)?;
+        let Points { floats, histograms, gauges } = points;
+        check_number(floats.len() + histograms.len(), bounds)?;
+        let new_floats = new_keys(&floats, &self.floats, &self.keys, bounds, decode)?;
+        let new_histograms = new_keys(&histograms, &self.histograms, &self.keys, bounds, decode)?;
         self.wanted = wanted.clone();
         self.round += 1;
-        let intake = Intake { round: self.round, scrape, wanted, ended_max: bounds.series };
-        let mut oddities = Vec::new();
-        let known = self.floats.len();
-        self.floats.take(points, &new, intake, &mut oddities);
-        self.link_starts(self.floats.len() > known);
+        let intake = Intake { round: self.round, scrape, wanted, gauges: &gauges, ended_max: bounds.series };
+        let (mut oddities, known) = (Vec::new(), self.len());
+        self.floats.take(floats, &new_floats, intake, &mut oddities);
+        self.histograms.take(histograms, &new_histograms, intake, &mut oddities);
+        self.link_starts(self.len() > known);
         self.end_absent(intake);
         self.imply_zeros(intake);
         self.remember_names(scrape.time);
-        self.state.succeed(scrape, self.floats.live().count());
+        self.state.succeed(scrape, self.floats.live().count() + self.histograms.live().count());
         oddities.iter().for_each(|(kind, what)| self.state.note(*kind, scrape.time, what));
+        self.gauges = gauges.iter().map(|name| (&**name).into()).collect();
         Ok(oddities.into_iter().map(|(kind, _)| kind).collect())
+    }
+
+    /// Series of either kind, ended ones among them.
+    fn len(&self) -> usize {
+        self.floats.len() + self.histograms.len()
     }
 
     /// Records a failed scrape. The series keep what they have and grow old.
@@ -202,19 +234,21 @@ impl TargetStore {
 
     fn end_absent(&mut self, intake: Intake<'_>) {
         let names = &mut self.names;
-        self.floats.end_absent(intake, |name, ending| {
+        let mut hear = |name: &Arc<str>, ending| {
             let history = names.entry(name.clone()).or_default();
             match ending {
                 Ending::Ended => history.last_end = Some(intake.scrape.time),
                 Ending::Dropped => history.last_drop = Some(intake.scrape.time),
             }
-        });
+        };
+        self.floats.end_absent(intake, &mut hear);
+        self.histograms.end_absent(intake, &mut hear);
     }
 
     /// Gives counters the start times that their `_created` series tell, and notes restarts.
     fn link_starts(&mut self, has_new_series: bool) {
         let mut starts: FxHashMap<(Arc<str>, Labels), Timestamp> = FxHashMap::default();
-        for name in self.floats.names() {
+        for name in self.floats.live_names() {
             for of in self.wanted.created_of(name) {
                 for series in self.series(name) {
                     if let Some(sample) = series.newest().filter(|sample| sample.value.is_finite()) {
@@ -227,14 +261,8 @@ impl TargetStore {
         if starts == self.starts && !has_new_series {
             return;
         }
-        for series in self.floats.iter_mut() {
-            let labels = Labels::new(series.labels().iter().filter(|(name, _)| *name != "le"));
-            let start = starts.get(&(series.name().clone(), labels)).copied();
-            if series.start.is_some() && start > series.start {
-                series.restarted = series.newest().map(|newest| newest.timestamp);
-            }
-            series.start = start;
-        }
+        self.floats.set_starts(&starts);
+        self.histograms.set_starts(&starts);
         self.starts = starts;
     }
 
@@ -244,21 +272,31 @@ impl TargetStore {
     fn imply_zeros(&mut self, intake: Intake<'_>) {
         let Some(before) = self.state.last_success else { return };
         let (now, round, names, wanted) = (intake.scrape.time, self.round, &self.names, &self.wanted);
-        self.floats.imply_zeros(before, intake, |series| {
-            let name = names.get(series.name()).copied().unwrap_or_default();
-            let ended_within = |window| name.last_end.is_some_and(|end| end >= now.minus(window));
-            wanted.of(series.name()).window.is_some_and(|window| name.round + 1 == round && !ended_within(window))
-        });
+        let is_steady = |name: &str| {
+            let history = names.get(name).copied().unwrap_or_default();
+            let ended_within = |window| history.last_end.is_some_and(|end| end >= now.minus(window));
+            wanted.of(name).window.is_some_and(|window| history.round + 1 == round && !ended_within(window))
+        };
+        self.floats.imply_zeros(before, intake, is_steady);
+        self.histograms.imply_zeros(before, intake, is_steady);
     }
 
     fn remember_names(&mut self, now: Timestamp) {
         self.names.retain(|name, _| self.wanted.contains(name));
-        for name in self.floats.names() {
+        for name in self.floats.live_names().chain(self.histograms.live_names()) {
             let history = self.names.entry(name.clone()).or_default();
             history.last_seen = Some(now);
             history.round = self.round;
         }
     }
+}
+
+fn check_number(points: usize, bounds: Bounds) -> Result<(), Failure> {
+    if points <= bounds.series {
+        return Ok(());
+    }
+    let message = format!("the page has more wanted series than the limit series_per_target, {}", bounds.series);
+    Err(Failure::new(FailureReason::SeriesLimit, message))
 }
 
 /// Keys of the texts that the table does not know.
@@ -269,10 +307,6 @@ fn new_keys<'p, V: SampleValue>(
     bounds: Bounds,
     decode: Decode,
 ) -> Result<FxHashMap<&'p str, Arc<SeriesKey>>, Failure> {
-    if points.len() > bounds.series {
-        let message = format!("the page has more wanted series than the limit series_per_target, {}", bounds.series);
-        return Err(Failure::new(FailureReason::SeriesLimit, message));
-    }
     let mut new = FxHashMap::default();
     for Point { name, series, .. } in points.iter().filter(|point| !table.knows(point.series)) {
         if !new.contains_key(series) {

@@ -11,8 +11,8 @@ pub struct Histogram(Vec<Bucket>);
 pub struct Bucket {
     /// Upper bound, inclusive.
     pub le: f64,
-    /// Observations per second at or below the bound.
-    pub per_second: f64,
+    /// Observations at or below the bound: per second, or in a gauge histogram as many as there are.
+    pub count: f64,
 }
 
 /// A quantile and whether it is only a lower bound.
@@ -58,7 +58,7 @@ impl Histogram {
         self.0.retain_mut(|bucket| {
             while theirs.next_if(|their| their.le < bucket.le).is_some() {}
             let same = theirs.next_if(|their| their.le == bucket.le);
-            bucket.per_second += same.map_or(0.0, |their| their.per_second);
+            bucket.count += same.map_or(0.0, |their| their.count);
             same.is_some()
         });
     }
@@ -78,11 +78,11 @@ impl Histogram {
                 "the histograms have no finite bucket bound in common, so no quantile can be told".into(),
             )
         })?;
-        if last.per_second == 0.0 {
+        if last.count == 0.0 {
             return Err(Absence::NoObservations("the histogram did not grow"));
         }
-        let rank = q * last.per_second;
-        let position = finite.partition_point(|bucket| bucket.per_second < rank);
+        let rank = q * last.count;
+        let position = finite.partition_point(|bucket| bucket.count < rank);
         let Some(bucket) = finite.get(position) else {
             return Ok(Quantile { value: highest.le, saturated: true });
         };
@@ -95,8 +95,8 @@ impl Histogram {
         let mut highest = 0.0_f64;
         let mut buckets = self.0.clone();
         for bucket in &mut buckets {
-            highest = highest.max(bucket.per_second);
-            bucket.per_second = highest;
+            highest = highest.max(bucket.count);
+            bucket.count = highest;
         }
         buckets
     }
@@ -106,9 +106,9 @@ fn interpolate(below: Option<Bucket>, bucket: Bucket, rank: f64) -> f64 {
     let (start, count) = match below {
         None if bucket.le <= 0.0 => return bucket.le,
         None => (0.0, 0.0),
-        Some(below) => (below.le, below.per_second),
+        Some(below) => (below.le, below.count),
     };
-    let within = bucket.per_second - count;
+    let within = bucket.count - count;
     if within == 0.0 {
         return bucket.le;
     }

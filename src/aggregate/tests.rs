@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::config::metric::{Matcher, Matchers, Test};
+use crate::config::metric::{Matcher, Matchers, Selection, Side, Test};
+use crate::model::Buckets;
 use crate::model::Identity;
-use crate::storage::Wanted;
-use crate::storage::notation::{INTERVAL, load};
+use crate::storage::notation::{INTERVAL, START, commit_points, load, point};
+use crate::storage::{Point, Points, Wanted};
 
 const WINDOW: Duration = Duration::from_secs(60);
 const FRESHNESS: Duration = Duration::from_secs(40);
@@ -56,6 +57,7 @@ fn wanted() -> Arc<Wanted> {
     wanted.gauge("g");
     wanted.counter("c_total", "c_created", WINDOW);
     wanted.counter("h_bucket", "h_created", WINDOW);
+    wanted.counter("h", "h_created", WINDOW);
     Arc::new(wanted)
 }
 
@@ -315,4 +317,126 @@ fn groups_are_by_split_labels_and_the_basis_says_what_was_used() {
     assert_eq!(described, [("{q=\"a\"}".to_owned(), 2.0, 2, 10), ("{q=\"b\"}".to_owned(), 20.0 / 30.0, 1, 3)]);
     let spans: Vec<_> = groups.values().map(|partial| partial.basis.span).collect();
     assert_eq!(spans, [Some(WINDOW), Some(2 * INTERVAL)]);
+}
+
+/// A native histogram of schema 0: bucket `i` ends at 2^i. Each row has the counts of the buckets from 1 on at one
+/// scrape, cumulative over time as a target counts them.
+fn native(rows: &[&[f64]]) -> TargetStore {
+    let mut store = TargetStore::default();
+    commit_natives(&mut store, rows, &[]);
+    store
+}
+
+/// Scrapes a native histogram; `gauges` are the names that the page declares gauge histograms.
+fn commit_natives(store: &mut TargetStore, rows: &[&[f64]], gauges: &[&'static str]) {
+    for (number, row) in rows.iter().enumerate() {
+        let time = START.plus(INTERVAL * number as u32);
+        let buckets = Buckets::new(row.iter().enumerate().map(|(at, count)| (at as i32 + 1, *count)));
+        let count = row.iter().sum();
+        let histogram = NativeHistogram {
+            schema: 0,
+            zero_threshold: 0.0,
+            zero_count: 0.0,
+            count,
+            sum: count,
+            positive: buckets,
+            negative: Buckets::default(),
+        };
+        let histograms = vec![Point { name: "h", series: "h", value: histogram, timestamp: None }];
+        let gauges = gauges.iter().map(|name| (*name).into()).collect();
+        commit_points(store, &wanted(), Points { floats: Vec::new(), histograms, gauges }, time).expect("a good page");
+    }
+}
+
+fn p(q: f64) -> Shape {
+    Shape::Quantile { histogram: selection("h"), q, window: WINDOW }
+}
+
+fn partial(store: &TargetStore, shape: Shape) -> Result<Partial, Absence> {
+    let now = store.state.last_success.expect("a scrape");
+    Ok(evaluate(store, &definition(shape, &[]), &target(), now)?.into_values().next().expect("a group"))
+}
+
+fn quantile(store: &TargetStore, q: f64) -> Result<f64, Absence> {
+    partial(store, p(q))?.value().map(|value| value.number)
+}
+
+#[test]
+fn a_native_quantile_is_of_what_was_observed_in_the_window() {
+    // Before the window everything was in (1, 2]; within it in (4, 8].
+    let store = native(&[&[100.0, 0.0, 0.0], &[100.0, 0.0, 0.0], &[100.0, 0.0, 8.0]]);
+    let number = quantile(&store, 0.5).expect("a value");
+    assert!((number - 4.0 * 2_f64.sqrt()).abs() < 1e-9, "half way between 4 and 8 on a logarithmic scale: {number}");
+}
+
+#[test]
+fn a_native_histogram_that_restarts_counts_from_zero() {
+    let store = native(&[&[50.0, 0.0], &[90.0, 0.0], &[0.0, 60.0], &[0.0, 80.0]]);
+    // 40 in (1, 2] before the restart, 80 in (2, 4] after it.
+    let partial = partial(&store, p(1.0 / 3.0)).expect("a partial");
+    assert!((partial.value().expect("a value").number - 2.0).abs() < 1e-9);
+    let Content::Quantile { native: Some(histogram), .. } = &partial.content else { panic!("{partial:?}") };
+    assert!((histogram.count - 120.0 / 45.0).abs() < 1e-9, "{histogram:?}");
+}
+
+#[test]
+fn one_sample_of_a_native_histogram_is_no_change() {
+    let absence = quantile(&native(&[&[5.0]]), 0.5).expect_err("no value");
+    assert_eq!(absence.to_string(), "h has 1 of the 2 samples that a change over time needs");
+}
+
+#[test]
+fn the_newest_state_of_a_gauge_histogram_counts_as_it_is() {
+    let mut store = TargetStore::default();
+    commit_natives(&mut store, &[&[0.0, 0.0, 9.0], &[4.0, 0.0, 0.0]], &["h"]);
+    let number = quantile(&store, 0.5).expect("a value");
+    assert!((number - 2_f64.sqrt()).abs() < 1e-9, "{number}");
+    assert_eq!(store.state.issues.len(), 0, "it may fall: {:?}", store.state.issues);
+}
+
+#[test]
+fn the_newest_buckets_of_a_classic_gauge_histogram_count_as_they_are() {
+    let mut store = TargetStore::default();
+    for (number, counts) in [[0.0, 9.0], [8.0, 8.0]].into_iter().enumerate() {
+        let series = [("h_bucket{le=\"1\"}", counts[0]), ("h_bucket{le=\"+Inf\"}", counts[1])];
+        let floats = series.map(|(text, value)| point(text, value, None)).to_vec();
+        let points = Points { floats, histograms: Vec::new(), gauges: vec!["h_bucket".into()] };
+        commit_points(&mut store, &wanted(), points, START.plus(INTERVAL * number as u32)).expect("a good page");
+    }
+    assert_eq!(quantile(&store, 0.5).expect("a value"), 0.5);
+}
+
+#[test]
+fn workloads_that_change_over_to_native_histograms_are_merged_by_what_all_have() {
+    let old = load(&wanted(), &["h_bucket{le=\"2\"} 0 30", "h_bucket{le=\"+Inf\"} 0 30"]).0;
+    let new = native(&[&[0.0, 0.0], &[0.0, 30.0]]);
+    let mut both = load(&wanted(), &["h_bucket{le=\"2\"} 0 30", "h_bucket{le=\"+Inf\"} 0 30"]).0;
+    for (number, count) in [0.0, 30.0].into_iter().enumerate() {
+        let mut other = TargetStore::default();
+        commit_natives(&mut other, &[&[0.0, count]], &[]);
+        let histogram = other.histograms("h").next().and_then(Series::newest).expect("a sample").value.clone();
+        let floats = [("h_bucket{le=\"2\"}", count), ("h_bucket{le=\"+Inf\"}", count)];
+        let points = Points {
+            floats: floats.map(|(text, value)| point(text, value, None)).to_vec(),
+            histograms: vec![Point { name: "h", series: "h", value: histogram, timestamp: None }],
+            gauges: Vec::new(),
+        };
+        let time = START.plus(INTERVAL * (number as u32 + 2));
+        commit_points(&mut both, &wanted(), points, time).expect("a good page");
+    }
+    let merged = |stores: [&TargetStore; 2]| {
+        let mut all = partial(stores[0], p(0.5)).expect("a partial");
+        all.merge(partial(stores[1], p(0.5)).expect("a partial"));
+        all.value().map(|value| value.number)
+    };
+    assert!(merged([&both, &old]).expect("classic") <= 2.0);
+    assert!(merged([&both, &new]).expect("native") > 2.0);
+    let absence = merged([&old, &new]).expect_err("nothing in common");
+    assert!(absence.to_string().starts_with("some targets expose the histogram as native only"), "{absence}");
+}
+
+#[test]
+fn a_native_histogram_tells_the_groups_that_a_target_is_missing_from() {
+    let store = native(&[&[5.0], &[6.0]]);
+    assert_eq!(known_groups(&store, &definition(p(0.5), &[])).len(), 1);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::exposition;
 use crate::model::{Labels, Timestamp};
-use crate::storage::{Bounds, IssueKind, Point, Scrape, TargetStore, Wanted};
+use crate::storage::{Bounds, IssueKind, Point, Points, Scrape, TargetStore, Wanted};
 
 /// Time of the first scrape.
 pub(crate) const START: Timestamp = Timestamp(1_700_000_000_000);
@@ -46,14 +46,23 @@ pub(crate) fn commit(
     points: &[Point<'_>],
     time: Timestamp,
 ) -> Result<Vec<IssueKind>, crate::storage::Failure> {
+    commit_points(store, wanted, Points { floats: points.to_vec(), ..Points::default() }, time)
+}
+
+pub(crate) fn commit_points(
+    store: &mut TargetStore,
+    wanted: &Arc<Wanted>,
+    points: Points<'_>,
+    time: Timestamp,
+) -> Result<Vec<IssueKind>, crate::storage::Failure> {
     let scrape = Scrape {
         time,
         duration: Duration::from_millis(5),
         freshness: Duration::from_secs(40),
         body_size_bytes: 100,
-        samples_scraped: points.len(),
+        samples_scraped: points.floats.len() + points.histograms.len(),
     };
-    store.commit(points.to_vec(), scrape, wanted, BOUNDS, decode)
+    store.commit(points, scrape, wanted, BOUNDS, decode)
 }
 
 fn decode(series: &str) -> Result<Labels, String> {

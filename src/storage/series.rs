@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{self, Labels, Timestamp, is_stale_marker};
+use crate::model::{self, Labels, NativeHistogram, Timestamp, is_stale_marker};
 use crate::storage::wanted::Want;
 use crate::storage::{IssueKind, Scrape, SeriesKey};
 
@@ -40,13 +40,15 @@ pub struct Sample<V = f64> {
 }
 
 /// What a sample can hold: a float or a native histogram.
-pub trait SampleValue: Clone + fmt::Display {
+pub trait SampleValue: Clone {
     fn is_stale_marker(&self) -> bool;
     fn is_finite(&self) -> bool;
     /// Equal to the bit.
     fn is_same(&self, other: &Self) -> bool;
     /// Whether a counter cannot have gone from `earlier` to this value without a restart.
     fn restarted_since(&self, earlier: &Self) -> bool;
+    /// For messages.
+    fn text(&self) -> String;
 }
 
 /// A page's clock may be ahead of ours by this much (the tolerance metric pipelines commonly grant
@@ -74,6 +76,33 @@ impl SampleValue for f64 {
 
     fn restarted_since(&self, earlier: &Self) -> bool {
         self < earlier
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl SampleValue for NativeHistogram {
+    fn is_stale_marker(&self) -> bool {
+        self.is_stale()
+    }
+
+    fn is_finite(&self) -> bool {
+        Self::is_finite(self)
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.sum.to_bits() == other.sum.to_bits()
+            && Self { sum: 0.0, ..self.clone() } == Self { sum: 0.0, ..other.clone() }
+    }
+
+    fn restarted_since(&self, earlier: &Self) -> bool {
+        self.reset_from(earlier)
+    }
+
+    fn text(&self) -> String {
+        format!("a histogram of {} observations", self.count)
     }
 }
 
@@ -186,7 +215,7 @@ impl<V: SampleValue> Series<V> {
 
     fn follow(&mut self, sample: Sample<V>, newest: &V, scrape: Scrape, want: Want) -> Option<Oddity> {
         let oddity = if want.window.is_some() && sample.value.restarted_since(newest) {
-            let what = format!("{} went down from {newest} to {}", self.text(), sample.value);
+            let what = format!("{} went down from {} to {}", self.text(), newest.text(), sample.value.text());
             Some((IssueKind::CounterReset, what))
         } else {
             self.oddity(&sample, scrape)
@@ -199,19 +228,19 @@ impl<V: SampleValue> Series<V> {
     /// neither is kept.
     fn take_same_time(&mut self, sample: &Sample<V>, again: bool) -> Option<Oddity> {
         let series = self.text();
-        let first = &self.newest()?.value;
+        let (first, second) = (&self.newest()?.value, sample.value.text());
         if first.is_same(&sample.value) {
-            let what = || (IssueKind::DuplicateSeries, format!("{series} is twice in the page, both times {first}"));
+            let what = || (IssueKind::DuplicateSeries, format!("{series} is twice in the page, both times {second}"));
             return again.then(what);
         }
+        let first = first.text();
         if again {
-            let what = format!("{series} is twice in the page, with the values {first} and {}", sample.value);
+            let what = format!("{series} is twice in the page, with the values {first} and {second}");
             self.samples.pop_back();
             self.refusal = Some(what.clone().into());
             return Some((IssueKind::DuplicateSeries, what));
         }
-        let what =
-            format!("{series} changed from {first} to {} under the same timestamp {}", sample.value, sample.timestamp);
+        let what = format!("{series} changed from {first} to {second} under the same timestamp {}", sample.timestamp);
         Some((IssueKind::OutOfOrder, what))
     }
 
@@ -240,7 +269,7 @@ impl<V: SampleValue> Series<V> {
     /// What is odd of a sample that is taken all the same.
     fn oddity(&self, sample: &Sample<V>, scrape: Scrape) -> Option<Oddity> {
         if !sample.value.is_finite() {
-            return Some((IssueKind::NotFinite, format!("{} is {}", self.text(), sample.value)));
+            return Some((IssueKind::NotFinite, format!("{} is {}", self.text(), sample.value.text())));
         }
         let age = scrape.time.since(sample.timestamp);
         let what = || format!("{} has the timestamp {}, {} s old", self.text(), sample.timestamp, age.as_secs());

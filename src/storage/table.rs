@@ -1,5 +1,6 @@
 //! The series of one target that hold one kind of value.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -7,7 +8,7 @@ use rustc_hash::FxHashMap;
 use crate::model::{Labels, Timestamp};
 use crate::storage::key::ByText;
 use crate::storage::series::Oddity;
-use crate::storage::{Point, Sample, SampleValue, Scrape, Series, SeriesKey, Wanted};
+use crate::storage::{Point, Sample, SampleValue, Scrape, Series, SeriesKey, Want, Wanted};
 
 /// Series with the ways to find them. Positions are `u32`: a page has fewer bytes.
 pub(super) struct Table<V> {
@@ -25,6 +26,8 @@ pub(super) struct Intake<'a> {
     pub round: u64,
     pub scrape: Scrape,
     pub wanted: &'a Wanted,
+    /// Names of series that may fall: of gauge histograms.
+    pub gauges: &'a [Cow<'a, str>],
     /// Series that a table keeps of ended ones at most.
     pub ended_max: usize,
 }
@@ -43,6 +46,15 @@ impl<V> Default for Table<V> {
     }
 }
 
+// === impl Intake ===
+
+impl Intake<'_> {
+    /// What is kept of a name; of a gauge, the newest sample.
+    pub(super) fn want(&self, name: &str) -> Want {
+        if self.gauges.iter().any(|gauge| gauge == name) { Want::default() } else { self.wanted.of(name) }
+    }
+}
+
 // === impl Table ===
 
 impl<V: SampleValue> Table<V> {
@@ -56,13 +68,22 @@ impl<V: SampleValue> Table<V> {
         self.series.iter().filter(|series| series.is_live())
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Series<V>> {
-        self.series.iter_mut()
+    /// Sets the start of each counter as the page tells it, and notes restarts.
+    pub(super) fn set_starts(&mut self, starts: &FxHashMap<(Arc<str>, Labels), Timestamp>) {
+        for series in &mut self.series {
+            let labels = Labels::new(series.labels().iter().filter(|(name, _)| *name != "le"));
+            let start = starts.get(&(series.name().clone(), labels)).copied();
+            if series.start.is_some() && start > series.start {
+                series.restarted = series.newest().map(|newest| newest.timestamp);
+            }
+            series.start = start;
+        }
     }
 
-    /// The names of the series.
-    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.by_name.keys()
+    /// The names that the last page had series of.
+    pub(super) fn live_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        let is_live = |position: &u32| self.series[*position as usize].is_live();
+        self.by_name.iter().filter(move |(_, positions)| positions.iter().any(is_live)).map(|(name, _)| name)
     }
 
     /// Number of series, ended ones among them.
@@ -92,7 +113,7 @@ impl<V: SampleValue> Table<V> {
             };
             let series = &mut self.series[position];
             let timestamp = point.timestamp.unwrap_or(intake.scrape.time);
-            let (sample, want) = (Sample { timestamp, value: point.value }, intake.wanted.of(series.name()));
+            let (sample, want) = (Sample { timestamp, value: point.value }, intake.want(series.name()));
             oddities.extend(series.take(sample, intake.round, intake.scrape, want));
         }
     }
@@ -125,15 +146,15 @@ impl<V: SampleValue> Table<V> {
     /// Ends the series that this round did not see, and drops those that no window needs. `hear` gets the name of each
     /// series that ended or was dropped too early.
     pub(super) fn end_absent(&mut self, intake: Intake<'_>, mut hear: impl FnMut(&Arc<str>, Ending)) {
-        let Intake { round, scrape, wanted, .. } = intake;
+        let Intake { round, scrape, .. } = intake;
         for series in self.series.iter_mut().filter(|series| series.round != round && series.is_live()) {
-            series.end(wanted.of(series.name()));
+            series.end(intake.want(series.name()));
             hear(series.name(), Ending::Ended);
         }
         let by_marker = |series: &&Series<V>| series.round == round && !series.is_live();
         self.series.iter().filter(by_marker).for_each(|series| hear(series.name(), Ending::Ended));
         if self.series.iter().any(|series| !series.is_live()) {
-            self.drop_ended(|series| series.is_forgotten(scrape.time, wanted.of(series.name())));
+            self.drop_ended(|series| series.is_forgotten(scrape.time, intake.want(series.name())));
         }
         if self.series.iter().filter(|series| !series.is_live()).count() > intake.ended_max {
             let ended = self.series.iter().filter(|series| !series.is_live());
@@ -175,11 +196,11 @@ impl<V: SampleValue> Table<V> {
     }
 
     /// Notes that counters which are new in this page were zero in the page before, at `before`.
-    pub(super) fn imply_zeros(&mut self, before: Timestamp, intake: Intake<'_>, steady: impl Fn(&Series<V>) -> bool) {
+    pub(super) fn imply_zeros(&mut self, before: Timestamp, intake: Intake<'_>, steady: impl Fn(&str) -> bool) {
         let Intake { round, scrape: Scrape { time, .. }, .. } = intake;
         for series in self.series.iter_mut().filter(|series| series.first_round == round) {
             let scraped_now = series.samples().len() == 1 && series.newest().is_some_and(|only| only.timestamp == time);
-            if scraped_now && before < time && steady(series) {
+            if scraped_now && before < time && steady(series.name()) {
                 series.implied_zero = Some(before);
             }
         }

@@ -1,0 +1,320 @@
+//! What the series of one target contribute, by group: each checked, then read by the shape of the definition.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::aggregate::{
+    Absence, Basis, Bucket, Content, Groups, Histogram, Increase, Partial, add, histogram, increase,
+};
+use crate::config::metric::{Combine, Selection, Sharing, Side};
+use crate::model::{Labels, NativeHistogram, Timestamp, excerpt};
+use crate::storage::{CLOCK_SKEW_MAX, Sample, SampleValue, Series, TargetStore};
+
+/// One evaluation: the store and what every step needs.
+pub(super) struct Reading<'a> {
+    pub store: &'a TargetStore,
+    pub split_by: &'a [String],
+    pub now: Timestamp,
+    pub freshness: Duration,
+    pub scrape_interval: Duration,
+}
+
+impl<'a> Reading<'a> {
+    /// The selected series, each checked: fresh, finite, not refused.
+    fn select(&self, name: &str, selection: &Selection) -> Result<Vec<&'a Series>, Absence> {
+        let selected: Vec<_> =
+            self.store.series(name).filter(|series| selection.matchers.matches(series.labels())).collect();
+        if selected.is_empty() {
+            return Err(no_series(name, selection));
+        }
+        selected.iter().try_for_each(|series| self.check(series))?;
+        Ok(selected)
+    }
+
+    fn check<V: SampleValue>(&self, series: &Series<V>) -> Result<(), Absence> {
+        if let Some(why) = &series.refusal {
+            return Err(Absence::Refused(why.to_string()));
+        }
+        let none = || Absence::NoSeries { name: series.text(), matchers: String::new() };
+        let newest = series.newest().ok_or_else(none)?;
+        if newest.timestamp > self.now.plus(CLOCK_SKEW_MAX) {
+            let what = format!("the newest sample of {} is of {}, in the future", series.text(), newest.timestamp);
+            return Err(Absence::Refused(what));
+        }
+        let age = self.now.since(newest.timestamp);
+        if age > self.freshness {
+            return Err(Absence::Stale {
+                series: series.text(),
+                newest: newest.timestamp,
+                age_seconds: age.as_secs(),
+                freshness_seconds: self.freshness.as_secs(),
+            });
+        }
+        if !newest.value.is_finite() {
+            return Err(Absence::NotFinite { series: series.text(), value: newest.value.text() });
+        }
+        Ok(())
+    }
+
+    fn group<V: SampleValue>(&self, series: &Series<V>) -> Labels {
+        let pairs = self.split_by.iter().filter_map(|name| Some((name.as_str(), series.labels().get(name)?)));
+        Labels::new(pairs)
+    }
+
+    pub(super) fn gauges(&self, selection: &Selection, combine: Combine) -> Result<Groups, Absence> {
+        let mut groups = Groups::new();
+        for series in self.select(&selection.name, selection)? {
+            let (value, basis) = newest(series);
+            let content = Content::Gauge { combine, sum: value, count: 1, min: value, max: value };
+            add(&mut groups, self.group(series), Partial { content, basis });
+        }
+        Ok(groups)
+    }
+
+    pub(super) fn queues(&self, selection: &Selection, sharing: Sharing) -> Result<Groups, Absence> {
+        let mut groups = Groups::new();
+        for series in self.select(&selection.name, selection)? {
+            let (value, basis) = newest(series);
+            // One page tells the parts of a queue apart, so within it they sum.
+            let group = self.group(series);
+            let queue = if self.split_by.is_empty() { series.labels().clone() } else { group.clone() };
+            let content = Content::Queue { sharing: Sharing::Partitioned, parts: BTreeMap::from([(queue, value)]) };
+            add(&mut groups, group, Partial { content, basis });
+        }
+        for partial in groups.values_mut() {
+            if let Content::Queue { sharing: merging, .. } = &mut partial.content {
+                *merging = sharing;
+            }
+        }
+        Ok(groups)
+    }
+
+    pub(super) fn rates(&self, selection: &Selection, window: Duration) -> Result<Groups, Absence> {
+        let mut groups = Groups::new();
+        for (series, increase) in self.increases(self.select(&selection.name, selection)?, window)? {
+            let content = Content::Rate(increase.per_second());
+            add(&mut groups, self.group(series), Partial { content, basis: increase.basis() });
+        }
+        Ok(groups)
+    }
+
+    /// The increase of each series that is old enough for one.
+    fn increases(&self, selected: Vec<&'a Series>, window: Duration) -> Result<Vec<(&'a Series, Increase)>, Absence> {
+        let mut increases = Vec::with_capacity(selected.len());
+        let mut young = None;
+        for series in selected {
+            let restarts: Vec<_> = increase::restarts(series).collect();
+            match increase::over(series, window, self.scrape_interval, &restarts) {
+                Ok(increase) => increases.push((series, increase)),
+                Err(absence @ Absence::TooFewSamples { .. }) => young = young.or(Some(absence)),
+                Err(absence) => return Err(absence),
+            }
+        }
+        young.filter(|_| increases.is_empty()).map_or(Ok(increases), Err)
+    }
+
+    /// Native histograms where the page has them, and classic ones beside them: a workload may be in the middle of
+    /// changing over.
+    pub(super) fn quantiles(&self, selection: &Selection, q: f64, window: Duration) -> Result<Groups, Absence> {
+        let native = self.natives(selection, window)?;
+        let classic = match self.classics(selection, window) {
+            Err(Absence::NoSeries { .. }) if !native.is_empty() => BTreeMap::new(),
+            Err(Absence::NoSeries { name, .. })
+                if self.store.last_seen(&selection.name) > self.store.last_seen(&name) =>
+            {
+                return Err(no_series(&selection.name, selection));
+            }
+            classic => classic?,
+        };
+        let mut groups = Groups::new();
+        for (group, (histogram, basis)) in native {
+            let content = Content::Quantile { q, native: Some(Box::new(histogram)), classic: None };
+            groups.insert(group, Partial { content, basis });
+        }
+        for (group, (histogram, theirs)) in classic {
+            let none = Partial { content: Content::Quantile { q, native: None, classic: None }, basis: theirs };
+            let Partial { content, basis } = groups.entry(group).or_insert(none);
+            if let Content::Quantile { native, classic, .. } = content {
+                *classic = Some(histogram);
+                // One of the two will be used; until it is known which, the older sample counts.
+                basis.timestamp = basis.timestamp.min(theirs.timestamp);
+                basis.series += if native.is_some() { theirs.series } else { 0 };
+            }
+        }
+        Ok(groups)
+    }
+
+    fn natives(&self, selection: &Selection, window: Duration) -> Result<Observations<NativeHistogram>, Absence> {
+        let all = self.store.histograms(&selection.name);
+        let selected = all.filter(|series| selection.matchers.matches(series.labels()));
+        let is_gauge = self.store.is_gauge(&selection.name);
+        let mut merged = Merged::new();
+        for series in selected {
+            self.check(series)?;
+            let observed = match series.newest() {
+                Some(newest) if is_gauge => Ok((newest.value.clone(), basis(newest))),
+                _ => increase::observed(series, window, self.scrape_interval).map(|o| (o.histogram, o.basis)),
+            };
+            merged.add(self.group(series), observed, NativeHistogram::add)?;
+        }
+        merged.finish()
+    }
+
+    fn classics(&self, selection: &Selection, window: Duration) -> Result<Observations<Histogram>, Absence> {
+        let name = format!("{}_bucket", selection.name);
+        let is_gauge = self.store.is_gauge(&name);
+        let mut children: BTreeMap<Labels, Vec<&Series>> = BTreeMap::new();
+        for series in self.select(&name, selection)? {
+            let child = Labels::new(series.labels().iter().filter(|(label, _)| *label != "le"));
+            children.entry(child).or_default().push(series);
+        }
+        let mut merged = Merged::new();
+        for (child, buckets) in children {
+            let observed = match is_gauge {
+                true => gauge_histogram(&buckets),
+                false => self.histogram(&buckets, window),
+            };
+            let observed = observed.map_err(|absence| match absence {
+                Absence::Histogram(what) => {
+                    Absence::Histogram(excerpt(&format_args!("{}{child}: {what}", selection.name)))
+                }
+                other => other,
+            });
+            merged.add(self.group(buckets[0]), observed, Histogram::merge)?;
+        }
+        merged.finish()
+    }
+
+    /// The change of one histogram. Its buckets restart together, and it counts whole or not at all.
+    fn histogram(&self, buckets: &[&Series], window: Duration) -> Result<(Histogram, Basis), Absence> {
+        let restarts: Vec<_> = buckets.iter().flat_map(|series| increase::restarts(series)).collect();
+        let change = |series: &&Series| {
+            let change = increase::over(series, window, self.scrape_interval, &restarts)?;
+            Ok((change.per_second(), change.basis()))
+        };
+        histogram(buckets, change)
+    }
+
+    pub(super) fn ratios(&self, numerator: &Side, denominator: &Side, window: Duration) -> Result<Groups, Absence> {
+        let mut groups = Groups::new();
+        for (group, amount, basis) in self.side(denominator, window)? {
+            add(&mut groups, group, Partial { content: Content::Ratio { numerator: 0.0, denominator: amount }, basis });
+        }
+        for (group, amount, basis) in self.numerator(numerator, denominator, window)? {
+            // A group that only the numerator knows has no total to be a share of.
+            if let Some(partial) = groups.get_mut(&group) {
+                partial.merge(Partial { content: Content::Ratio { numerator: amount, denominator: 0.0 }, basis });
+            }
+        }
+        Ok(groups)
+    }
+
+    /// The numerator's amounts. Where both sides read the same family, a numerator without series is
+    /// a proven zero: the page has the family, and nothing in it matches.
+    fn numerator(
+        &self,
+        numerator: &Side,
+        denominator: &Side,
+        window: Duration,
+    ) -> Result<Vec<(Labels, f64, Basis)>, Absence> {
+        let same_family = numerator.selection().name == denominator.selection().name;
+        match self.side(numerator, window) {
+            Err(Absence::NoSeries { .. }) if same_family => Ok(Vec::new()),
+            other => other,
+        }
+    }
+
+    fn side(&self, side: &Side, window: Duration) -> Result<Vec<(Labels, f64, Basis)>, Absence> {
+        let selection = side.selection();
+        let selected = self.select(&selection.name, selection)?;
+        if matches!(side, Side::Counter(_)) {
+            let increases = self.increases(selected, window)?;
+            return Ok(increases.into_iter().map(|(s, i)| (self.group(s), i.per_second(), i.basis())).collect());
+        }
+        let gauge = |series: &Series| {
+            let (value, basis) = newest(series);
+            (self.group(series), value, basis)
+        };
+        Ok(selected.into_iter().map(gauge).collect())
+    }
+}
+
+/// The newest value of a checked series.
+fn newest(series: &Series) -> (f64, Basis) {
+    let sample = series.newest().expect("a checked series has a sample");
+    (sample.value, basis(sample))
+}
+
+/// What a number rests on that one sample tells.
+fn basis<V>(sample: &Sample<V>) -> Basis {
+    Basis { timestamp: sample.timestamp, span: None, series: 1, samples: 1 }
+}
+
+/// A gauge histogram tells what is there now, so its newest samples count as they are.
+fn gauge_histogram(buckets: &[&Series]) -> Result<(Histogram, Basis), Absence> {
+    histogram(buckets, |series| Ok(newest(series)))
+}
+
+fn histogram<'a>(
+    buckets: &[&'a Series],
+    count: impl Fn(&&'a Series) -> Result<(f64, Basis), Absence>,
+) -> Result<(Histogram, Basis), Absence> {
+    let mut counted = Vec::with_capacity(buckets.len());
+    let mut all: Option<Basis> = None;
+    for series in buckets {
+        let (count, basis) = count(series)?;
+        counted.push(Bucket { le: histogram::bound(series)?, count });
+        match &mut all {
+            Some(all) => all.add(basis),
+            None => all = Some(basis),
+        }
+    }
+    let histogram = Histogram::new(counted).map_err(|what| Absence::Histogram(what.into()))?;
+    Ok((histogram, all.expect("a histogram has a bucket")))
+}
+
+/// What was observed, by group.
+type Observations<H> = BTreeMap<Labels, (H, Basis)>;
+
+/// Histograms on their way to be merged by group. One that is too young for a change contributes nothing; it is an
+/// absence only when all are.
+struct Merged<H> {
+    groups: Observations<H>,
+    young: Option<Absence>,
+}
+
+impl<H> Merged<H> {
+    fn new() -> Self {
+        Self { groups: BTreeMap::new(), young: None }
+    }
+
+    fn add(
+        &mut self,
+        group: Labels,
+        observed: Result<(H, Basis), Absence>,
+        merge: impl Fn(&mut H, &H),
+    ) -> Result<(), Absence> {
+        match (observed, self.groups.get_mut(&group)) {
+            (Err(absence @ Absence::TooFewSamples { .. }), _) => drop(self.young.get_or_insert(absence)),
+            (Err(absence), _) => return Err(absence),
+            (Ok((histogram, basis)), Some((all, together))) => {
+                merge(all, &histogram);
+                together.add(basis);
+            }
+            (Ok(observed), None) => drop(self.groups.insert(group, observed)),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Observations<H>, Absence> {
+        self.young.filter(|_| self.groups.is_empty()).map_or(Ok(self.groups), Err)
+    }
+}
+
+fn no_series(name: &str, selection: &Selection) -> Absence {
+    let matchers = match selection.matchers.0.is_empty() {
+        true => String::new(),
+        false => format!(" that matches {}", selection.matchers),
+    };
+    Absence::NoSeries { name: name.into(), matchers }
+}
