@@ -553,3 +553,5 @@ fn words(kind: ErrorKind) -> &'static str {
         ErrorKind::Encoding => "encoding",
     }
 }
+
+mod oracle;
