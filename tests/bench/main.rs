@@ -3,13 +3,17 @@
 //! `make bench ARGS="parse serving"` runs the named sections only. The table goes to the terminal and to
 //! `target/bench/table.md`, curves to `target/bench/*.svg`.
 
+mod allocations;
 mod parse;
 mod report;
 
 use report::{Report, Section};
 
+/// Measures one thing.
+type Run = fn() -> Section;
+
 /// The sections by name, in the order of the table.
-const SECTIONS: [(&str, fn() -> Section); 1] = [("parse", parse::run)];
+const SECTIONS: [(&str, Run); 1] = [("parse", parse::run)];
 
 fn main() -> std::io::Result<()> {
     // Cargo adds `--bench`.
