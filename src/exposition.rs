@@ -19,13 +19,14 @@ mod series;
 use std::borrow::Cow;
 use std::fmt;
 
-use memchr::{memchr, memchr_iter};
+use memchr::{memchr, memchr_iter, memrchr};
 
 use crate::model::{NativeHistogram, Timestamp};
 pub use metadata::FamilyType;
 use metadata::Metadata;
 use names::Names;
-pub use series::{LabelError, labels};
+use series::Splitter;
+pub use series::{LabelBuffer, LabelError, labels};
 
 /// How a page is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +135,9 @@ struct Reader<'p, W, E> {
     event: E,
     summary: Summary,
     names: Names<'p>,
+    splitter: Splitter<'p>,
+    /// The name of the last line if it is not wanted and the line was skimmed.
+    unwanted: &'p str,
     /// The name in quotes that came last and whether it is wanted.
     last_quoted: (Cow<'p, str>, bool),
     /// A sample or metadata line has been read: the page is an exposition.
@@ -156,18 +160,19 @@ pub fn read<'p>(
     if format == Format::Protobuf {
         return protobuf::read(page, wanted, event);
     }
-    let text = decode(page, format)?;
     let mut reader = Reader {
         format,
         wanted,
         event,
         summary: Summary::default(),
         names: Names::new(),
+        splitter: Splitter::default(),
+        unwanted: "",
         last_quoted: (Cow::Borrowed(""), false),
         recognised: false,
         ended: false,
     };
-    reader.page(text)?;
+    reader.page(page)?;
     Ok(reader.summary)
 }
 
@@ -197,15 +202,12 @@ impl Format {
 // === impl Reader ===
 
 impl<'p, W: FnMut(&str) -> bool, E: FnMut(Event<'p>)> Reader<'p, W, E> {
-    fn page(&mut self, text: &'p str) -> Result<(), Error> {
-        let mut rest = text;
+    fn page(&mut self, page: &'p [u8]) -> Result<(), Error> {
+        let mut rest = self.skip_byte_order_mark(page)?;
         while !rest.is_empty() {
-            self.summary.lines += 1;
-            let (line, next) = match memchr(b'\n', rest.as_bytes()) {
-                Some(end) => (&rest[..end], &rest[end + 1..]),
-                None => (rest, ""),
-            };
-            self.line(line).map_err(|fault| self.locate(fault, line))?;
+            let (lines, next) = rest.split_at(part_end(rest));
+            let lines = utf8(lines).map_err(|(line, fault)| fault.at(self.summary.lines + line))?;
+            self.lines(lines)?;
             rest = next;
         }
         if self.format == Format::OpenMetrics && !self.ended {
@@ -213,6 +215,49 @@ impl<'p, W: FnMut(&str) -> bool, E: FnMut(Event<'p>)> Reader<'p, W, E> {
             return Err(fault.at(self.summary.lines));
         }
         Ok(())
+    }
+
+    fn skip_byte_order_mark(&self, page: &'p [u8]) -> Result<&'p [u8], Error> {
+        match (page.strip_prefix(b"\xef\xbb\xbf"), self.format) {
+            (Some(_), Format::OpenMetrics) => {
+                Err(Fault::new(ErrorKind::Encoding, "found a byte order mark, which OpenMetrics forbids").at(1))
+            }
+            (without_mark, _) => Ok(without_mark.unwrap_or(page)),
+        }
+    }
+
+    fn lines(&mut self, mut rest: &'p str) -> Result<(), Error> {
+        while !rest.is_empty() {
+            self.summary.lines += 1;
+            let (line, next) = match memchr(b'\n', rest.as_bytes()) {
+                Some(end) => (&rest[..end], &rest[end + 1..]),
+                None => (rest, ""),
+            };
+            self.line(line).map_err(|fault| self.locate(fault, line))?;
+            rest = self.skip_unwanted(next);
+        }
+        Ok(())
+    }
+
+    /// Goes over the lines that have the unwanted name of the line before, as far as they are beyond doubt.
+    fn skip_unwanted(&mut self, rest: &'p str) -> &'p str {
+        let name = std::mem::take(&mut self.unwanted).as_bytes();
+        if name.is_empty() {
+            return rest;
+        }
+        let (mut at, mut skipped) = (0, 0);
+        while names::starts_with(&rest.as_bytes()[at..], name) {
+            let line = &rest.as_bytes()[at + name.len()..];
+            let Some(end) = memchr(b'\n', line) else { break };
+            if !skimmed(line[..end].strip_suffix(b"\r").unwrap_or(&line[..end])) {
+                break;
+            }
+            at += name.len() + end + 1;
+            skipped += 1;
+        }
+        self.summary.lines += skipped;
+        self.summary.samples += skipped;
+        &rest[at..]
     }
 
     fn line(&mut self, line: &'p str) -> Result<(), Fault> {
@@ -249,9 +294,10 @@ impl<'p, W: FnMut(&str) -> bool, E: FnMut(Event<'p>)> Reader<'p, W, E> {
         };
         self.summary.samples += 1;
         if !keep && self.recognised && skimmed(&line.as_bytes()[name.len()..]) {
+            self.unwanted = name;
             return Ok(());
         }
-        let (series, rest) = series::split(line, name.len())?;
+        let (series, rest) = self.splitter.split(line, name.len())?;
         self.sample(Cow::Borrowed(name), keep, series, rest)
     }
 
@@ -337,26 +383,33 @@ impl Fault {
     }
 }
 
-/// The page as text, without a byte order mark.
-fn decode(page: &[u8], format: Format) -> Result<&str, Error> {
-    let text = std::str::from_utf8(page).map_err(|error| {
-        let (good, bad) = page.split_at(error.valid_up_to());
-        let line = memchr_iter(b'\n', good).count() + 1;
+/// Where a part of the page ends that is whole lines and small enough to stay in the nearest caches while it is looked
+/// at twice, as bytes and as lines.
+fn part_end(page: &[u8]) -> usize {
+    const PART_BYTES: usize = 32 << 10;
+    let Some((part, rest)) = page.split_at_checked(PART_BYTES) else { return page.len() };
+    let end = memrchr(b'\n', part).or_else(|| memchr(b'\n', rest).map(|end| part.len() + end));
+    end.map_or(page.len(), |end| end + 1)
+}
+
+/// Lines as text; otherwise what is wrong in which of them, counted from 1.
+fn utf8(lines: &[u8]) -> Result<&str, (usize, Fault)> {
+    // The position of what is wrong takes a second look.
+    simdutf8::basic::from_utf8(lines).or_else(|_| std::str::from_utf8(lines)).map_err(|error| {
+        let (good, bad) = lines.split_at(error.valid_up_to());
         let message = format!("expected UTF-8, found byte 0x{:02x}", bad.first().copied().unwrap_or(0));
-        Fault::new(ErrorKind::Encoding, message).at(line)
-    })?;
-    match (text.strip_prefix('\u{feff}'), format) {
-        (Some(_), Format::OpenMetrics) => {
-            Err(Fault::new(ErrorKind::Encoding, "found a byte order mark, which OpenMetrics forbids").at(1))
-        }
-        (without_mark, _) => Ok(without_mark.unwrap_or(text)),
-    }
+        (memchr_iter(b'\n', good).count() + 1, Fault::new(ErrorKind::Encoding, message))
+    })
 }
 
 /// Whether the text behind an unwanted name is beyond doubt as far as a look at its end can tell: one or two plain
 /// numbers, behind a closing brace if there are labels. Anything rarer (NaN, damage) is left to the full reading.
-#[inline]
+#[inline(always)]
 fn skimmed(rest: &[u8]) -> bool {
+    rest.first() == Some(&b'{') && number::ends_in_brace_and_digits(rest) || ends_in_numbers(rest)
+}
+
+fn ends_in_numbers(rest: &[u8]) -> bool {
     let Some(before) = number::before_plain_tail(rest) else {
         return false;
     };

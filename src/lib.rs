@@ -62,6 +62,8 @@
 //! Kubernetes watches are one more source in [`discovery`]; Prometheus-compatible engines one more writer of
 //! [`storage`]; a guard stands between [`provider`] and [`api`]; authentication is a layer in [`serving`].
 
+#![forbid(unsafe_code)]
+
 // In reading order.
 pub mod model;
 

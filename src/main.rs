@@ -1,5 +1,7 @@
 //! Parses the command line, runs one command, gives its exit code.
 
+#![forbid(unsafe_code)]
+
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;

@@ -44,5 +44,17 @@ fn starts_with_name(line: &str, name: &str) -> bool {
     // The byte behind the name settles most cases, without a look at the name.
     line.get(name.len()).is_none_or(|next| !series::is_name(*next))
         && !name.is_empty()
-        && line.starts_with(name.as_bytes())
+        && starts_with(line, name.as_bytes())
+}
+
+/// As the method of slices, which is a call for names of a length that is known only now.
+#[inline]
+pub(super) fn starts_with(line: &[u8], name: &[u8]) -> bool {
+    let Some(start) = line.get(..name.len()) else { return false };
+    let ((a, _), (b, _)) = (start.as_chunks::<16>(), name.as_chunks::<16>());
+    // The last chunk overlaps the one before it.
+    match (start.last_chunk::<16>(), name.last_chunk::<16>()) {
+        (Some(last_a), Some(last_b)) => last_a == last_b && a.iter().zip(b).all(|(a, b)| a == b),
+        _ => start == name,
+    }
 }

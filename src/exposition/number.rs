@@ -13,6 +13,39 @@ pub(super) fn value(word: &str) -> Option<f64> {
     }
 }
 
+/// A value that is nothing but a few digits, which most are.
+#[inline]
+pub(super) fn digits(word: &str) -> Option<f64> {
+    /// Any number of so many digits is an `f64` exactly.
+    const EXACT_MAX: usize = 15;
+    if word.is_empty() || word.len() > EXACT_MAX {
+        return None;
+    }
+    let mut value = 0_u64;
+    for byte in word.bytes() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value * 10 + u64::from(digit);
+    }
+    Some(value as f64)
+}
+
+/// Whether a line ends in a closing brace, one blank and one to six digits, as most do.
+#[inline(always)]
+pub(super) fn ends_in_brace_and_digits(line: &[u8]) -> bool {
+    const TOP_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let Some(end) = line.last_chunk() else { return false };
+    // The last byte is the lowest.
+    let end = u64::from_be_bytes(*end);
+    // Digits become 0 to 9, and from ten on the sum sets the top bit of a byte.
+    let offset = end ^ u64::from_ne_bytes([b'0'; 8]);
+    let others = (((offset & !TOP_BITS) + u64::from_ne_bytes([0x80 - 10; 8])) | offset) & TOP_BITS;
+    let digits = others.trailing_zeros() / 8;
+    (1..=6).contains(&digits) && (end >> (8 * digits)) & 0xffff == u64::from(u16::from_be_bytes(*b"} "))
+}
+
 /// What stands before the one or two words at the end of a line that are made of the characters of decimal numbers,
 /// and before their blanks. `None` when there is no such word.
 #[inline]
@@ -223,6 +256,40 @@ mod tests {
             ["0x1", "0x", "0xp1", "0x.p1", "0x1p", "0x1p+", "0x1pz", "0x1p1024", "0x1.1.1p1", "0x1_0p1", "0x-1p1"]
         {
             check(word, None);
+        }
+    }
+
+    #[test]
+    fn a_few_digits_are_the_number_that_any_reading_gives() {
+        for word in ["0", "7", "007", "123456789012345"] {
+            assert_eq!(digits(word), value(word), "{word:?}");
+        }
+        for word in ["", "1234567890123456", "-1", "1.5", "1 ", "/", ":", "１"] {
+            assert_eq!(digits(word), None, "{word:?}");
+        }
+    }
+
+    #[test]
+    fn a_brace_and_up_to_six_digits_at_the_end_of_a_line_are_seen() {
+        for end in ["a=\"b\"} 1", "a=\"b\"} 123456", "a=\"é\"} 09"] {
+            assert!(ends_in_brace_and_digits(end.as_bytes()), "{end:?}");
+        }
+        for end in [
+            "} 1",
+            "a=\"b\"} ",
+            "a=\"b\"}1",
+            "a=\"b\"}  1",
+            "a=\"b\" 1",
+            "a=\"b\"} 1234567",
+            "a=\"b\"} 1.5",
+            "a=\"b\"} 1/",
+            "a=\"b\"} :",
+            "a=\"b\"} 1\r",
+            "a=\"b\"} 1é",
+            "a=\"b\"} ±",
+            "a=\"b\"}\t1",
+        ] {
+            assert!(!ends_in_brace_and_digits(end.as_bytes()), "{end:?}");
         }
     }
 

@@ -5,6 +5,10 @@ use crate::model::Timestamp;
 
 /// Value and timestamp from the text behind the series.
 pub(super) fn value_and_time(rest: &str, format: Format) -> Result<(f64, Option<Timestamp>), Fault> {
+    let rest = skip_blanks(rest);
+    if let Some(value) = number::digits(rest) {
+        return Ok((value, None));
+    }
     let (token, rest) = word(rest);
     let value = number::value(token).ok_or_else(|| Fault::expected("a number after the series", token))?;
     let (token, rest) = match word(rest) {
@@ -34,7 +38,7 @@ fn exemplar(text: &str) -> Result<(), Fault> {
     if !text.starts_with('{') {
         return Err(Fault::expected("\"{\" after the \"#\" of an exemplar", text));
     }
-    let end = series::unnamed_block_end(text)?;
+    let end = series::unnamed_block_end(text, 1, |_| {})?;
     let (token, rest) = word(&text[end..]);
     number::value(token).ok_or_else(|| Fault::expected("a number after the labels of the exemplar", token))?;
     let (token, rest) = word(rest);

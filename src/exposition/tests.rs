@@ -456,31 +456,80 @@ proptest! {
         }
     }
 
-    /// prometheus-parse is wrong on labels with blanks, escapes or separators; on lines without these it is an
-    /// independent witness.
     #[test]
-    fn plain_lines_are_read_as_prometheus_parse_reads_them(
-        name in "[a-z_][a-z0-9_]{0,8}",
-        pairs in prop::collection::btree_map("[a-z_][a-z0-9_]{0,5}", "[a-zA-Z0-9/.:+-]{1,8}", 0..4),
-        value in prop_oneof![any::<f64>().prop_map(|value| format!("{value:e}")), "[+-]?[0-9]{1,20}(\\.[0-9]{1,20})?", Just("NaN".to_owned()), Just("-Inf".to_owned())],
-        time in prop::option::of(0_i64..9_999_999_999_999),
-    ) {
-        let block: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
-        let block = if block.is_empty() { String::new() } else { format!("{{{}}}", block.join(",")) };
-        let value = value.replace("inf", "Inf");
-        let line = format!("{name}{block} {value}{}\n", time.map_or(String::new(), |time| format!(" {time}")));
-        let theirs = prometheus_parse::Scrape::parse(line.lines().map(|line| Ok(line.to_owned()))).expect("lines are given");
-        let theirs = theirs.samples.first().expect("one sample");
-        let prometheus_parse::Value::Untyped(their_value) = theirs.value else { panic!("no type was given") };
-        let mut ours = Vec::new();
-        read(line.as_bytes(), Format::Text, |_| true, |event| if let Event::Sample(line) = event { ours.push(line) }).expect("a good page");
-        let [ours] = ours.as_slice() else { panic!("one sample") };
-        prop_assert!(ours.value == their_value || ours.value.is_nan() && their_value.is_nan());
-        prop_assert!(time.is_none() || ours.timestamp.map(|time| time.0) == Some(theirs.timestamp.timestamp_millis()));
-        let (our_name, our_labels) = labels(&ours.series).expect("a series that was read decodes");
-        prop_assert_eq!(our_name, theirs.metric.clone());
-        prop_assert_eq!(our_labels, Labels::new(theirs.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()))));
+    fn a_line_is_read_alike_whatever_was_before(lines in lines_that_share_their_starts()) {
+        let (good, bad): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| read_lines(&[line]).is_ok());
+        let alone: Vec<_> = good.iter().flat_map(|line| read_lines(&[line]).expect("a good line")).collect();
+        let mut page: Vec<&str> = good.iter().map(String::as_str).collect();
+        prop_assert_eq!(read_lines(&page), Ok(alone));
+        for line in &bad {
+            page.push(line);
+            prop_assert_eq!(read_lines(&page), read_lines(&[line]));
+            page.pop();
+        }
     }
+
+    #[test]
+    fn a_series_is_decoded_alike_whatever_was_before(lines in lines_that_share_their_starts()) {
+        let mut buffer = LabelBuffer::default();
+        for text in lines.iter().filter_map(|line| line.strip_suffix(" 1")) {
+            let again = buffer.decode(text).map(|(name, pairs)| (name.to_owned(), Labels::new(pairs)));
+            prop_assert_eq!(again, labels(text), "{}", text);
+        }
+    }
+}
+
+/// Lines of which each has the first bytes of the one before and another end, well-formed or not.
+fn lines_that_share_their_starts() -> impl Strategy<Value = Vec<String>> {
+    let parts =
+        ["", "\"", "\\\"", "\\\\", "a=\"", "b=\"", "a", ",", "\",b=\"", "\",\"a\"=\"", "\",é", "é", " ", "}", "{"];
+    let tail = prop::collection::vec(prop::sample::select(parts.to_vec()), 0..4);
+    prop::collection::vec((0_usize..60, tail), 1..20).prop_map(|tails| {
+        let mut lines = vec!["m{a=\"1\",b=\"2\",\"é\\\\\"=\"{\\\"\",c=\"\"} 1".to_owned()];
+        for (cut, tail) in tails {
+            let before = lines.last().map_or("", |line| line);
+            lines.push(format!("{}{}\"}} 1", &before[..before.floor_char_boundary(cut)], tail.concat()));
+        }
+        lines
+    })
+}
+
+/// The series of a page of these lines, or what is wrong.
+fn read_lines(lines: &[&str]) -> Result<Vec<String>, Box<str>> {
+    let page = format!("# TYPE m gauge\n{}\n", lines.join("\n"));
+    let mut series = Vec::new();
+    let event = |event| {
+        if let Event::Sample(line) = event {
+            series.push(line.series.into_owned());
+        }
+    };
+    read(page.as_bytes(), Format::Text, |_| true, event).map_err(|error| error.message)?;
+    Ok(series)
+}
+
+#[test]
+fn a_page_of_many_parts_is_read_whole_with_its_line_numbers() {
+    let filler = "m{a=\"".to_owned() + &"é".repeat(60_000) + "\"} 1\n";
+    let page = "# TYPE m counter\n".to_owned() + &"m{a=\"b\"} 1\n".repeat(20_000) + &filler + "n 2\n";
+    let summary = Summary { lines: 20_003, samples: 20_002, wanted: 1 };
+    assert_eq!(read(page.as_bytes(), Format::Text, |name| name == "n", |_| {}), Ok(summary));
+    for (end, message) in [
+        (&b"m{a=\"\xff\"} 1"[..], "line 20004: expected UTF-8, found byte 0xff"),
+        (b"m x", "line 20004: expected a number after the series, found \"x\""),
+    ] {
+        let page = [page.as_bytes(), end].concat();
+        let error = read(&page, Format::Text, |_| false, |_| {}).expect_err("a damaged last line");
+        assert_eq!(error.to_string(), message);
+    }
+}
+
+#[test]
+fn unwanted_lines_of_one_name_are_told_from_those_that_start_alike() {
+    let page =
+        "m{a=\"b\"} 1\nm{a=\"b\"} 12\nmm{a=\"b\"} 3\nm{a=\"c\"} 1\r\nm{a=\"c\"} NaN\nm 5\nm:m 6\nm{a=\"} 7\"} 8 9";
+    assert_eq!(render(page.as_bytes(), Format::Text, "mm m:m"), "mm{a=\"b\"} 3; m:m 6");
+    let summary = read(page.as_bytes(), Format::Text, |_| false, |_| {});
+    assert_eq!(summary, Ok(Summary { lines: 8, samples: 8, wanted: 0 }));
 }
 
 #[test]
@@ -525,3 +574,5 @@ fn words(kind: ErrorKind) -> &'static str {
         ErrorKind::Encoding => "encoding",
     }
 }
+
+mod oracle;

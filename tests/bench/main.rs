@@ -3,11 +3,13 @@
 //! `make bench ARGS="parse serving"` runs the named sections only. The table goes to the terminal and to
 //! `target/bench/table.md`, curves to `target/bench/*.svg`.
 
+mod allocations;
 mod parse;
 mod report;
 
 use report::{Report, Section};
 
+/// Measures one thing.
 type Run = fn() -> Section;
 
 /// The sections by name, in the order of the table.
