@@ -4,6 +4,7 @@
 //! is data. A target that hangs, floods or answers garbage holds up its own loop and no other.
 
 mod metrics;
+mod negotiation;
 
 pub use metrics::Metrics;
 
@@ -12,6 +13,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use reqwest::header::HeaderValue;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -20,7 +22,7 @@ use tracing::Instrument;
 
 use crate::client::{Client, Page, Request};
 use crate::clock::Clock;
-use crate::config::{Config, Limits, Shape, Side};
+use crate::config::{Config, Job, Limits, Shape, Side};
 use crate::exposition::{self, Event, Format};
 use crate::model::{Inventory, Labels, Target, TargetId, Timestamp, redacted};
 use crate::storage::{
@@ -31,7 +33,14 @@ use crate::storage::{
 pub struct Plan {
     wanted: Arc<Wanted>,
     limits: Limits,
-    clients: HashMap<Arc<str>, Arc<Client>>,
+    jobs: HashMap<Arc<str>, Access>,
+}
+
+/// How targets of one job are asked.
+#[derive(Clone)]
+struct Access {
+    client: Arc<Client>,
+    accept: HeaderValue,
 }
 
 /// Runs the loops.
@@ -60,10 +69,6 @@ struct Loop {
     metrics: Metrics,
 }
 
-/// OpenMetrics first, then the text format, as Prometheus asks.
-const ACCEPT: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
-    application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
-
 /// Pages above this size are parsed on a thread of their own (at some 500 MB/s, half a millisecond).
 const INLINE_SIZE_MAX: usize = 256 << 10;
 
@@ -71,9 +76,12 @@ const INLINE_SIZE_MAX: usize = 256 << 10;
 
 impl Plan {
     pub fn new(config: &Config) -> Self {
-        let clients =
-            config.jobs.iter().map(|job| (job.name.clone(), Arc::new(Client::new(job.client.clone())))).collect();
-        Self { wanted: Arc::new(wanted(config)), limits: config.limits.clone(), clients }
+        let access = |job: &Job| Access {
+            client: Arc::new(Client::new(job.client.clone())),
+            accept: negotiation::accept(&job.scrape_protocols),
+        };
+        let jobs = config.jobs.iter().map(|job| (job.name.clone(), access(job))).collect();
+        Self { wanted: Arc::new(wanted(config)), limits: config.limits.clone(), jobs }
     }
 
     fn bounds(&self) -> Bounds {
@@ -232,8 +240,8 @@ impl Loop {
         time: Timestamp,
         started: Instant,
     ) -> Result<Vec<IssueKind>, Failure> {
-        let client = plan.clients.get(&self.target.job).ok_or_else(|| gone(&self.target.job))?;
-        let page = client.get(&self.target.url, &self.request(plan)).await?;
+        let Access { client, accept } = plan.jobs.get(&self.target.job).ok_or_else(|| gone(&self.target.job))?;
+        let page = client.get(&self.target.url, &self.request(plan, accept)).await?;
         let scrape = Scrape {
             time,
             duration: started.elapsed(),
@@ -255,11 +263,11 @@ impl Loop {
         Ok(issues)
     }
 
-    fn request(&self, plan: &Plan) -> Request {
+    fn request(&self, plan: &Plan, accept: &HeaderValue) -> Request {
         let seconds = self.target.scrape_timeout.as_secs_f64().to_string();
         let seconds = seconds.parse().expect("a number is a legal header value");
         Request {
-            accept: ACCEPT,
+            accept: accept.clone(),
             headers: [("x-prometheus-scrape-timeout-seconds".parse().expect("a legal name"), seconds)]
                 .into_iter()
                 .collect(),
@@ -309,11 +317,12 @@ fn store_page(
     plan: &Plan,
     store: &Mutex<TargetStore>,
 ) -> Result<Vec<IssueKind>, Failure> {
-    if !page.delimited && !page.body.ends_with(b"\n") {
+    let format = Format::of_content_type(page.content_type.as_deref()).map_err(|error| malformed(&error))?;
+    // Messages tell their lengths.
+    if !page.delimited && format != Format::Protobuf && !page.body.ends_with(b"\n") {
         let message = "the answer does not tell its length and ends within a line, so its last number may be cut";
         return Err(Failure::new(FailureReason::Body, message));
     }
-    let format = Format::of_content_type(page.content_type.as_deref()).map_err(|error| malformed(&error))?;
     let mut lines = Vec::new();
     // One more than the bound is enough to see that it is passed.
     let event = |event| match event {
