@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
+};
 use reqwest::header::{HeaderName, TRANSFER_ENCODING};
 use reqwest::{Certificate, Identity, Response, StatusCode, Version};
 
@@ -32,7 +34,7 @@ pub struct Client {
 /// A request besides its URL.
 #[derive(Clone, Debug)]
 pub struct Request {
-    pub accept: &'static str,
+    pub accept: HeaderValue,
     pub headers: HeaderMap,
     /// From the first byte sent to the last byte received.
     pub timeout: Duration,
@@ -77,7 +79,8 @@ impl Client {
     }
 
     async fn exchange(&self, url: &str, request: &Request) -> Result<Page, Failure> {
-        let call = self.pool()?.get(url).header(ACCEPT, request.accept).header(ACCEPT_ENCODING, body::ENCODINGS);
+        let call =
+            self.pool()?.get(url).header(ACCEPT, request.accept.clone()).header(ACCEPT_ENCODING, body::ENCODINGS);
         let call = call.headers(request.headers.clone());
         let call = match &self.config.credentials {
             Credentials::None => call,

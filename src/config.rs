@@ -15,6 +15,7 @@ mod name;
 mod omissions;
 mod pattern;
 pub mod reader;
+pub mod scrape_protocol;
 mod structure;
 mod target_group;
 mod text_file;
@@ -24,6 +25,7 @@ pub use file::schema;
 pub use metric::{Combine, Definition, Level, Matchers, Shape, Sharing, Side};
 pub use omissions::{Omissions, one_line};
 pub use reader::{load, read, text};
+pub use scrape_protocol::ScrapeProtocol;
 pub use target_group::{PageError, target_groups};
 pub use text_file::read_text;
 
@@ -50,6 +52,8 @@ pub struct Job {
     pub scrape_timeout: Duration,
     /// Samples older than this are not used. Default: 2.5 × `scrape_interval`, at least 30 s.
     pub freshness: Duration,
+    /// What targets are asked for, the most wanted first; not empty, each once. Default: [`ScrapeProtocol::ALL`].
+    pub scrape_protocols: Vec<ScrapeProtocol>,
     pub client: ClientConfig,
     pub targets: Vec<StaticTarget>,
     pub file_sd: Vec<FileSd>,

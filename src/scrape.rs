@@ -5,6 +5,7 @@
 
 mod content;
 mod metrics;
+mod negotiation;
 
 pub use metrics::Metrics;
 
@@ -13,6 +14,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use reqwest::header::HeaderValue;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -21,7 +23,7 @@ use tracing::Instrument;
 
 use crate::client::{Client, Page, Request};
 use crate::clock::Clock;
-use crate::config::{Config, Limits, Shape, Side};
+use crate::config::{Config, Job, Limits, Shape, Side};
 use crate::exposition;
 use crate::model::{Inventory, Labels, Target, TargetId, Timestamp, redacted};
 use crate::storage::{self, Bounds, Failure, FailureReason, Health, IssueKind, Scrape, Storage, TargetStore, Wanted};
@@ -31,7 +33,14 @@ use content::Content;
 pub struct Plan {
     wanted: Arc<Wanted>,
     limits: Limits,
-    clients: HashMap<Arc<str>, Arc<Client>>,
+    jobs: HashMap<Arc<str>, Access>,
+}
+
+/// How targets of one job are asked.
+#[derive(Clone)]
+struct Access {
+    client: Arc<Client>,
+    accept: HeaderValue,
 }
 
 /// Runs the loops.
@@ -60,10 +69,6 @@ struct Loop {
     metrics: Metrics,
 }
 
-/// OpenMetrics first, then the text format, as Prometheus asks.
-const ACCEPT: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
-    application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
-
 /// Pages above this size are parsed on a thread of their own (at some 500 MB/s, half a millisecond).
 const INLINE_SIZE_MAX: usize = 256 << 10;
 
@@ -71,9 +76,12 @@ const INLINE_SIZE_MAX: usize = 256 << 10;
 
 impl Plan {
     pub fn new(config: &Config) -> Self {
-        let clients =
-            config.jobs.iter().map(|job| (job.name.clone(), Arc::new(Client::new(job.client.clone())))).collect();
-        Self { wanted: Arc::new(wanted(config)), limits: config.limits.clone(), clients }
+        let access = |job: &Job| Access {
+            client: Arc::new(Client::new(job.client.clone())),
+            accept: negotiation::accept(&job.scrape_protocols),
+        };
+        let jobs = config.jobs.iter().map(|job| (job.name.clone(), access(job))).collect();
+        Self { wanted: Arc::new(wanted(config)), limits: config.limits.clone(), jobs }
     }
 
     fn bounds(&self) -> Bounds {
@@ -235,8 +243,8 @@ impl Loop {
         time: Timestamp,
         started: Instant,
     ) -> Result<Vec<IssueKind>, Failure> {
-        let client = plan.clients.get(&self.target.job).ok_or_else(|| gone(&self.target.job))?;
-        let page = client.get(&self.target.url, &self.request(plan)).await?;
+        let Access { client, accept } = plan.jobs.get(&self.target.job).ok_or_else(|| gone(&self.target.job))?;
+        let page = client.get(&self.target.url, &self.request(plan, accept)).await?;
         let scrape = Scrape {
             time,
             duration: started.elapsed(),
@@ -258,11 +266,11 @@ impl Loop {
         Ok(issues)
     }
 
-    fn request(&self, plan: &Plan) -> Request {
+    fn request(&self, plan: &Plan, accept: &HeaderValue) -> Request {
         let seconds = self.target.scrape_timeout.as_secs_f64().to_string();
         let seconds = seconds.parse().expect("a number is a legal header value");
         Request {
-            accept: ACCEPT,
+            accept: accept.clone(),
             headers: [("x-prometheus-scrape-timeout-seconds".parse().expect("a legal name"), seconds)]
                 .into_iter()
                 .collect(),

@@ -19,7 +19,7 @@ async fn get(url: &str, tls: ClientTls) -> Result<Page, Failure> {
 
 fn request() -> Request {
     Request {
-        accept: "*/*",
+        accept: reqwest::header::HeaderValue::from_static("*/*"),
         headers: reqwest::header::HeaderMap::new(),
         timeout: Duration::from_secs(5),
         body_size_max: 1000,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use plimsoll::config::reader::read;
-use plimsoll::config::{self, Credentials, Level, Shape};
+use plimsoll::config::{self, Credentials, Level, ScrapeProtocol, Shape};
 use serde_json::Value;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/config");
@@ -147,6 +147,7 @@ fn left_out_keys_get_their_documented_defaults() {
     let config = fixture("defaults.good.yaml");
     assert_eq!(config.limits, config::Limits::default());
     assert_eq!(config.jobs[0].client, config::ClientConfig::default());
+    assert_eq!(config.jobs[0].scrape_protocols, ScrapeProtocol::ALL);
     for metric in &config.metrics {
         assert_eq!((metric.levels.as_slice(), metric.min_coverage), (&Level::ALL[..], 0.8), "{}", metric.name);
     }
@@ -157,6 +158,8 @@ fn every_key_reaches_the_configuration() {
     let config = fixture("every-key.good.yaml");
     let job = &config.jobs[0];
     assert_eq!(job.client.credentials, Credentials::BearerTokenFile("/etc/plimsoll/token".into()));
+    let [proto, openmetrics, older, text] = ScrapeProtocol::ALL;
+    assert_eq!(job.scrape_protocols, [openmetrics, text, proto, older]);
     let pair = ("/etc/plimsoll/client.pem".into(), "/etc/plimsoll/client.key".into());
     assert_eq!(job.client.tls.certificate, Some(pair));
     assert_eq!(job.file_sd[0].files[0], Path::new("/etc/plimsoll/targets/*.json"));

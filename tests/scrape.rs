@@ -264,7 +264,10 @@ async fn compressed_and_openmetrics_pages_are_read() {
     }
     let head = targets[0].requests()[0].to_lowercase();
     assert!(head.contains("accept-encoding:") && head.contains("gzip") && head.contains("zstd"), "{head}");
-    assert!(head.contains("accept: application/openmetrics-text;version=1.0.0"), "{head}");
+    assert!(
+        head.contains("accept: application/vnd.google.protobuf;proto=io.prometheus.client.metricfamily;"),
+        "{head}"
+    );
     assert!(head.contains("x-prometheus-scrape-timeout-seconds: 0.25"), "{head}");
 }
 

@@ -12,6 +12,7 @@ use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
 use super::metric::Matchers;
+use super::scrape_protocol::ScrapeProtocol;
 use super::{duration, name, pattern};
 use crate::model::OwnerReference;
 
@@ -47,6 +48,10 @@ pub struct ScrapeConfig {
     /// Samples older than this are not used; at least `scrape_interval`. Default: 2.5 times `scrape_interval`, at
     /// least 30s.
     pub freshness: Option<Period>,
+    /// Formats asked of targets, the most wanted first; each at most once. Default: PrometheusProto,
+    /// OpenMetricsText1.0.0, OpenMetricsText0.0.1, PrometheusText0.0.4.
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    pub scrape_protocols: Option<Vec<ScrapeProtocol>>,
     /// File with the bearer token sent to targets; read again when it changes. Relative to this file. Not together
     /// with `basic_auth`. Default: none.
     #[schemars(extend("format" = "path"))]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::header::HeaderValue;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -130,7 +131,7 @@ async fn fetch(sd: &HttpSd, client: &Client) -> Result<(Vec<StaticTarget>, Omiss
     let seconds = sd.refresh_interval.as_secs_f64().to_string().parse().expect("a number is a legal header value");
     let name = "x-prometheus-refresh-interval-seconds".parse().expect("a legal header name");
     let request = Request {
-        accept: "application/json",
+        accept: HeaderValue::from_static("application/json"),
         headers: [(name, seconds)].into_iter().collect(),
         timeout: HTTP_TIMEOUT,
         body_size_max: LIST_SIZE_MAX,

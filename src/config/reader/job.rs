@@ -9,7 +9,9 @@ use serde_json::Value as Json;
 use super::{Names, parts, typed};
 use crate::config::key_path::KeyPath;
 use crate::config::mistake::Mistakes;
-use crate::config::{ClientConfig, ClientTls, Credentials, FileSd, HttpSd, Job, StaticTarget, duration, file};
+use crate::config::{
+    ClientConfig, ClientTls, Credentials, FileSd, HttpSd, Job, ScrapeProtocol, StaticTarget, duration, file,
+};
 use crate::model::Identity;
 
 /// Longest default of `scrape_timeout`, as in Prometheus.
@@ -55,6 +57,7 @@ fn build(job: file::ScrapeConfig, targets: Vec<StaticTarget>, folder: &Path) -> 
         scrape_interval: interval,
         scrape_timeout: timeout,
         freshness,
+        scrape_protocols: job.scrape_protocols.unwrap_or_else(|| ScrapeProtocol::ALL.to_vec()),
         client: client(job.bearer_token_file, job.basic_auth, job.tls_config, folder),
         targets,
         file_sd: file_sd.collect(),
