@@ -9,6 +9,8 @@ mod error;
 
 pub use error::{Cause, Error, Subject};
 
+use std::sync::Arc;
+
 use crate::aggregate::Value;
 use crate::config::{Config, Definition, Level, Shape, Sharing};
 use crate::model::selector::Selector;
@@ -36,7 +38,7 @@ pub enum Objects<'a> {
 /// The value of one object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricValue {
-    pub object: ObjectReference,
+    pub object: Arc<ObjectReference>,
     pub value: Value,
     pub coverage: Coverage,
 }
@@ -87,10 +89,8 @@ impl<'a> View<'a> {
                 value.map(|value| vec![value]).map_err(|cause| Error::new(&subject, cause))
             }
             Objects::Selected(selector) => {
-                let selected = self.inventory.objects(resource, namespace);
-                let selected =
-                    selected.filter(|object| selector.matches(|key| object.labels.get(key).map(String::as_str)));
-                self.selected_values(&subject, definition, selected, metric_selector)
+                let selected = self.inventory.select(resource, namespace, selector);
+                self.selected_values(&subject, definition, &selected, metric_selector)
             }
         }
     }
@@ -144,7 +144,7 @@ impl<'a> View<'a> {
         &self,
         subject: &Subject,
         definition: &Definition,
-        selected: impl Iterator<Item = &'a Object>,
+        selected: &[&Object],
         metric_selector: &Selector,
     ) -> Result<Vec<MetricValue>, Error> {
         let level = subject.level();
