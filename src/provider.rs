@@ -7,7 +7,7 @@
 mod contribution;
 mod error;
 
-pub use error::{Cause, Error, Subject};
+pub use error::{Cause, Error, Reasons, Subject};
 
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ use crate::config::{Config, Definition, Level, Shape, Sharing};
 use crate::model::selector::Selector;
 use crate::model::{GroupResource, Inventory, Labels, Object, ObjectReference, Timestamp};
 use crate::storage::Storage;
-use contribution::Contributions;
+use contribution::{Chosen, Contributions, Lack};
+use error::REASONS_MAX;
 
 /// All that an answer is made from, at one moment.
 #[derive(Clone, Copy)]
@@ -86,7 +87,9 @@ impl<'a> View<'a> {
                 let object = self.inventory.object(resource, namespace.unwrap_or_default(), name);
                 let object = object.ok_or_else(|| Error::new(&subject, Cause::UnknownObject))?;
                 let value = self.object_value(definition, object, level_of(resource), metric_selector);
-                value.map(|value| vec![value]).map_err(|cause| Error::new(&subject, cause))
+                value
+                    .map(|value| vec![value])
+                    .map_err(|(lack, of)| Error::new(&subject, lack.cause(&of, definition, metric_selector)))
             }
             Objects::Selected(selector) => {
                 let selected = self.inventory.select(resource, namespace, selector);
@@ -144,82 +147,81 @@ impl<'a> View<'a> {
         &self,
         subject: &Subject,
         definition: &Definition,
-        selected: &[&Object],
+        selected: &[&'a Object],
         metric_selector: &Selector,
     ) -> Result<Vec<MetricValue>, Error> {
         let level = subject.level();
-        let (mut values, mut absent, mut objects) = (Vec::new(), Vec::new(), 0);
+        let (mut values, mut absent) = (Vec::with_capacity(selected.len()), Vec::new());
         for object in selected {
-            objects += 1;
             match self.object_value(definition, object, level, metric_selector) {
                 Ok(value) => values.push(value),
-                Err(cause) => absent.push((object.reference.name.clone(), cause)),
+                Err((lack, of)) if absent.len() < REASONS_MAX => {
+                    absent.push((object.reference.name.clone(), lack.cause(&of, definition, metric_selector)));
+                }
+                Err(_) => {}
             }
         }
-        match (values.is_empty(), objects) {
+        match (values.is_empty(), selected.len()) {
             (false, _) => Ok(values),
             (true, 0) => Err(Error::new(subject, Cause::NothingSelected)),
-            (true, _) => Err(Error::new(subject, Cause::NoObjectHasData(absent))),
+            (true, all) => Err(Error::new(subject, Cause::NoObjectHasData { first: absent, all })),
         }
     }
 
     fn object_value(
         &self,
         definition: &Definition,
-        object: &Object,
+        object: &'a Object,
         level: Level,
         selector: &Selector,
-    ) -> Result<MetricValue, Cause> {
-        let contributions = self.contributions(definition, object, level);
-        let (value, coverage) = value(definition, &contributions, |labels| chooses(selector, labels))
-            .map_err(|cause| cause.with_selector(selector))?;
-        Ok(MetricValue { object: object.reference.clone(), value, coverage })
+    ) -> Result<MetricValue, (Lack, Contributions<'a>)> {
+        let mut contributions = self.contributions(definition, object, level);
+        match value(definition, &mut contributions, Chosen::By(selector)) {
+            Ok((value, coverage)) => Ok(MetricValue { object: object.reference.clone(), value, coverage }),
+            Err(lack) => Err((lack, contributions)),
+        }
     }
 
     fn external_items(
         &self,
         definition: &Definition,
-        object: &Object,
+        object: &'a Object,
         selector: &Selector,
     ) -> Result<Vec<ExternalValue>, Cause> {
-        let contributions = self.contributions(definition, object, Level::External);
-        let groups = contributions.groups(|labels| chooses(selector, labels));
-        if definition.shape.groups_add_up() && groups.len() > 1 {
-            let item = |labels: Labels| {
-                let (value, coverage) = value(definition, &contributions, |group| *group == labels)?;
-                Ok(ExternalValue { labels, value, coverage })
-            };
-            return groups.into_iter().map(item).collect();
-        }
-        let (value, coverage) = value(definition, &contributions, |labels| chooses(selector, labels))
-            .map_err(|cause| cause.with_selector(selector))?;
-        let labels = if groups.len() == 1 { groups.into_iter().next() } else { None };
-        Ok(vec![ExternalValue { labels: labels.unwrap_or_default(), value, coverage }])
+        let mut contributions = self.contributions(definition, object, Level::External);
+        let groups = contributions.groups(Chosen::By(selector));
+        let mut item = |chosen, labels| {
+            let (value, coverage) = value(definition, &mut contributions, chosen)?;
+            Ok(ExternalValue { labels, value, coverage })
+        };
+        let items: Result<_, Lack> = match groups.as_slice() {
+            [_, _, ..] if definition.shape.groups_add_up() => {
+                groups.iter().map(|group| item(Chosen::Only(group), group.clone())).collect()
+            }
+            [only] => item(Chosen::By(selector), only.clone()).map(|item| vec![item]),
+            _ => item(Chosen::By(selector), Labels::default()).map(|item| vec![item]),
+        };
+        items.map_err(|lack| lack.cause(&contributions, definition, selector))
     }
 
-    fn contributions(&self, definition: &Definition, object: &Object, level: Level) -> Contributions {
+    fn contributions(&self, definition: &Definition, object: &'a Object, level: Level) -> Contributions<'a> {
         Contributions::collect(object, self.inventory, self.storage, definition, level, self.now)
     }
-}
-
-fn chooses(selector: &Selector, labels: &Labels) -> bool {
-    selector.matches(|key| labels.get(key))
 }
 
 /// The number of the chosen groups. A total of which a few targets lack data is scaled up.
 fn value(
     definition: &Definition,
-    contributions: &Contributions,
-    chosen: impl Fn(&Labels) -> bool,
-) -> Result<(Value, Coverage), Cause> {
+    contributions: &mut Contributions<'_>,
+    chosen: Chosen<'_>,
+) -> Result<(Value, Coverage), Lack> {
     let (mut partial, coverage) = contributions.merge(chosen)?;
     let one_is_enough = matches!(definition.shape, Shape::Queue { sharing: Sharing::Shared, .. });
     if !one_is_enough && coverage.share() < definition.min_coverage {
-        let (least, reasons) = (definition.min_coverage, contributions.reasons());
-        return Err(Cause::LowCoverage { coverage, least, reasons });
+        return Err(Lack::Coverage(coverage));
     }
     partial.scale(1.0 / coverage.share());
-    Ok((partial.value().map_err(Cause::NoValue)?, coverage))
+    Ok((partial.value().map_err(Lack::Value)?, coverage))
 }
 
 /// The level that answers for a resource.

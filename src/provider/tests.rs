@@ -230,6 +230,22 @@ fn a_target_whose_samples_grow_old_becomes_missing() {
 }
 
 #[test]
+fn the_first_few_reasons_are_told_and_the_others_counted() {
+    let names = ["a", "b", "c", "d", "e"];
+    let world = World::new(&names);
+    names.iter().for_each(|name| world.fail(name));
+    let reason = "the scrape fails (connect): refused; it never succeeded";
+    let told = ["a", "b", "c"].map(|name| format!("target http://{name}/metrics: {reason}")).join("; ");
+    world.check_absent("deployments.apps", "web", "total", &format!("{told}; and 2 more"));
+    let view = View { config: &world.config, inventory: &world.inventory, storage: &world.storage, now: START };
+    let (pods, all) = (GroupResource::core("pods"), Selector::default());
+    let error =
+        view.custom(&pods, Some("ns"), &Objects::Selected(&all), "total", &all).expect_err("no data").to_string();
+    let told = ["a", "b", "c"].map(|name| format!("{name}: target http://{name}/metrics: {reason}")).join("; ");
+    assert!(error.ends_with(&format!("none of the 5 objects has data; {told}; and 2 more")), "{error}");
+}
+
+#[test]
 fn external_items_add_up_or_are_one() {
     let world = World::new(&["a", "b"]);
     world.scrape("a", &["g{q=\"x\"} 10", "g{q=\"y\"} 2"]);
