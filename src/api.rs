@@ -97,7 +97,7 @@ impl Api {
             }
             ["apis", ..] => Err(Status::resource_not_found()),
             // Whatever is accepted: a path that is not there must not read as one in another media type.
-            _ => Ok((StatusCode::NOT_FOUND, asked.write(&discovery::index())).into_response()),
+            _ => Ok((StatusCode::NOT_FOUND, asked.write(&discovery::index(), 0)).into_response()),
         }
     }
 
@@ -138,7 +138,9 @@ impl Api {
             values.retain(|value| {
                 fields.matches(&value.object.name, value.object.namespace.as_deref().unwrap_or_default())
             });
-            asked.json(&types::custom_list(version, metric, &metric_selector, &values))
+            let selector = metric_selector.to_label_selector().filter(|_| !metric_selector.is_empty());
+            let list = types::custom_list(version, metric, selector.as_ref(), &values);
+            asked.json_of_size(&list, list.size())
         })
     }
 
@@ -149,7 +151,8 @@ impl Api {
         let selector = asked.selector("labelSelector")?;
         self.with_view(|view| {
             let values = view.external(namespace, metric, &selector)?;
-            asked.json(&types::external_list(metric, &values))
+            let list = types::external_list(metric, &values);
+            asked.json_of_size(&list, list.size())
         })
     }
 
@@ -211,16 +214,25 @@ impl Asked<'_> {
 
     /// A JSON answer, if the client takes JSON.
     fn json(&self, body: &impl Serialize) -> Result<Response, Status> {
+        self.json_of_size(body, 0)
+    }
+
+    /// A JSON answer of about `size` bytes: a list of thousands is not to be copied as it grows.
+    fn json_of_size(&self, body: &impl Serialize, size: usize) -> Result<Response, Status> {
         match negotiation::of_json(self.headers) {
-            Some(_) => Ok(self.write(body)),
+            Some(_) => Ok(self.write(body, size)),
             None => Err(Status::not_acceptable()),
         }
     }
 
     /// JSON, indented for people: `?pretty=true`, curl, wget and browsers.
-    fn write(&self, body: &impl Serialize) -> Response {
-        let bytes = if self.is_pretty() { serde_json::to_vec_pretty(body) } else { serde_json::to_vec(body) };
-        let mut bytes = bytes.expect("our types have string keys only and so always serialize");
+    fn write(&self, body: &impl Serialize, size: usize) -> Response {
+        let mut bytes = Vec::with_capacity(size);
+        let written = match self.is_pretty() {
+            true => serde_json::to_writer_pretty(&mut bytes, body),
+            false => serde_json::to_writer(&mut bytes, body),
+        };
+        written.expect("our types have string keys only and so always serialize");
         bytes.push(b'\n');
         ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache, private")], bytes)
             .into_response()
