@@ -11,12 +11,12 @@ pub use error::{Cause, Error, Reasons, Subject};
 
 use std::sync::Arc;
 
-use crate::aggregate::Value;
+use crate::aggregate::{Partial, Value};
 use crate::config::{Config, Definition, Level, Shape, Sharing};
 use crate::model::selector::Selector;
 use crate::model::{GroupResource, Inventory, Labels, Object, ObjectReference, Timestamp};
 use crate::storage::Storage;
-use contribution::{Chosen, Contributions, Lack};
+use contribution::{Contributions, Lack};
 use error::REASONS_MAX;
 
 /// All that an answer is made from, at one moment.
@@ -168,54 +168,45 @@ impl<'a> View<'a> {
         }
     }
 
-    fn object_value(
-        &self,
+    fn object_value<'s>(
+        &'s self,
         definition: &Definition,
-        object: &'a Object,
+        object: &'s Object,
         level: Level,
-        selector: &Selector,
-    ) -> Result<MetricValue, (Lack, Contributions<'a>)> {
-        let mut contributions = self.contributions(definition, object, level);
-        match value(definition, &mut contributions, Chosen::By(selector)) {
+        selector: &'s Selector,
+    ) -> Result<MetricValue, (Lack, Box<Contributions<'s>>)> {
+        let mut contributions = Contributions::collect(self, object, definition, level, selector, false);
+        match contributions.whole().and_then(|whole| value(definition, whole)) {
             Ok((value, coverage)) => Ok(MetricValue { object: object.reference.clone(), value, coverage }),
-            Err(lack) => Err((lack, contributions)),
+            Err(lack) => Err((lack, Box::new(contributions))),
         }
     }
 
     fn external_items(
         &self,
         definition: &Definition,
-        object: &'a Object,
+        object: &Object,
         selector: &Selector,
     ) -> Result<Vec<ExternalValue>, Cause> {
-        let mut contributions = self.contributions(definition, object, Level::External);
-        let groups = contributions.groups(Chosen::By(selector));
-        let mut item = |chosen, labels| {
-            let (value, coverage) = value(definition, &mut contributions, chosen)?;
+        let apart = definition.shape.groups_add_up();
+        let mut contributions = Contributions::collect(self, object, definition, Level::External, selector, apart);
+        let item = |merged: Result<_, Lack>, labels: Labels| {
+            let (value, coverage) = value(definition, merged?)?;
             Ok(ExternalValue { labels, value, coverage })
         };
-        let items: Result<_, Lack> = match groups.as_slice() {
-            [_, _, ..] if definition.shape.groups_add_up() => {
-                groups.iter().map(|group| item(Chosen::Only(group), group.clone())).collect()
-            }
-            [only] => item(Chosen::By(selector), only.clone()).map(|item| vec![item]),
-            _ => item(Chosen::By(selector), Labels::default()).map(|item| vec![item]),
+        let groups = contributions.groups();
+        let items: Result<Vec<_>, Lack> = if groups.len() > 1 {
+            groups.into_iter().map(|group| item(contributions.group(&group), group)).collect()
+        } else {
+            let labels = contributions.only_group().unwrap_or_default();
+            item(contributions.whole(), labels).map(|item| vec![item])
         };
         items.map_err(|lack| lack.cause(&contributions, definition, selector))
     }
-
-    fn contributions(&self, definition: &Definition, object: &'a Object, level: Level) -> Contributions<'a> {
-        Contributions::collect(object, self.inventory, self.storage, definition, level, self.now)
-    }
 }
 
-/// The number of the chosen groups. A total of which a few targets lack data is scaled up.
-fn value(
-    definition: &Definition,
-    contributions: &mut Contributions<'_>,
-    chosen: Chosen<'_>,
-) -> Result<(Value, Coverage), Lack> {
-    let (mut partial, coverage) = contributions.merge(chosen)?;
+/// The number of what was merged. A total of which a few targets lack data is scaled up.
+fn value(definition: &Definition, (mut partial, coverage): (Partial, Coverage)) -> Result<(Value, Coverage), Lack> {
     let one_is_enough = matches!(definition.shape, Shape::Queue { sharing: Sharing::Shared, .. });
     if !one_is_enough && coverage.share() < definition.min_coverage {
         return Err(Lack::Coverage(coverage));

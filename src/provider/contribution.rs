@@ -4,7 +4,7 @@
 //! missing unless it is shown not to take part: it is new and carries no load yet, or its pages do not
 //! have the metric.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use rustc_hash::FxHashSet;
@@ -12,23 +12,31 @@ use rustc_hash::FxHashSet;
 use crate::aggregate::{self, Absence, Groups, Partial};
 use crate::config::{Definition, Level};
 use crate::model::selector::Selector;
-use crate::model::{Inventory, Labels, Object, OwnerReference, Target, Timestamp, redacted};
+use crate::model::{Labels, Object, OwnerReference, Target, Timestamp, redacted};
 use crate::provider::error::{REASONS_MAX, Reasons};
-use crate::provider::{Cause, Coverage};
-use crate::storage::{Failure, Health, Storage, TargetStore};
+use crate::provider::{Cause, Coverage, View};
+use crate::storage::{Failure, Health, TargetStore};
 
-/// The outcome of every target of one object.
+/// What the targets of one object contribute to the groups that a selector chooses. Data is merged as it is read, so
+/// that the groups of one target at a time are in memory.
 pub(super) struct Contributions<'a> {
-    outcomes: Vec<(&'a Target, Outcome)>,
+    selector: &'a Selector,
+    /// By group, or all of them under no labels.
+    merged: BTreeMap<Labels, Merged>,
+    /// The first chosen group, and whether there are others.
+    first: Option<Labels>,
+    several: bool,
+    /// Targets with data, chosen or not.
+    with_data: Vec<&'a Target>,
+    without: Vec<(&'a Target, Outcome)>,
     /// Targets of the object that are not scraped, because there are more than the limit.
     over_limit: usize,
 }
 
-/// Which groups of split labels are meant.
-#[derive(Clone, Copy)]
-pub(super) enum Chosen<'s> {
-    By(&'s Selector),
-    Only(&'s Labels),
+/// What the targets with data amount to.
+struct Merged {
+    partial: Partial,
+    targets: usize,
 }
 
 /// What contributions lack for a number. An object of many may lack data unseen, so it is put into words only on demand.
@@ -41,14 +49,11 @@ pub(super) enum Lack {
     Value(Absence),
 }
 
+/// What a target without data stands for.
 enum Outcome {
-    Data(Groups),
     /// Should have data, and has none: counts against coverage. The groups are those it had last; none
     /// when that is not known.
-    Missing {
-        reason: Reason,
-        groups: BTreeSet<Labels>,
-    },
+    Missing { reason: Reason, groups: BTreeSet<Labels> },
     /// New in a fleet that was known before: a pod that just starts carries no load yet.
     Pending(Reason),
     /// Its pages do not have the metric: no part of it.
@@ -76,36 +81,68 @@ struct Likeness<'a> {
 // === impl Contributions ===
 
 impl<'a> Contributions<'a> {
+    /// Reads all targets of an object. Groups are kept `apart`, or make up one number.
     pub(super) fn collect(
+        view: &View<'a>,
         object: &'a Object,
-        inventory: &'a Inventory,
-        storage: &Storage,
         definition: &Definition,
         level: Level,
-        now: Timestamp,
+        selector: &'a Selector,
+        apart: bool,
     ) -> Self {
-        let outcome = |target: &'a Target| {
-            let read = storage.read(&target.id, |store| outcome(store, definition, target, now));
-            (target, read.unwrap_or(Outcome::Pending(Reason::NotScraped)))
-        };
-        let outcomes = inventory.members(object).map(|target| outcome(target)).collect();
-        let mut contributions = Self { outcomes, over_limit: object.targets_over_limit };
+        let mut contributions = Self::none(selector, object.targets_over_limit);
+        for target in view.inventory.members(object) {
+            let read = view.storage.read(&target.id, |store| evaluate(store, definition, target, view.now));
+            match read.unwrap_or(Err(Outcome::Pending(Reason::NotScraped))) {
+                Ok(groups) => contributions.add(target, groups, apart),
+                Err(outcome) => contributions.without.push((target, outcome)),
+            }
+        }
         contributions.clear_up(level);
         contributions
+    }
+
+    fn none(selector: &'a Selector, over_limit: usize) -> Self {
+        let (with_data, without) = (Vec::new(), Vec::new());
+        Self { selector, merged: BTreeMap::new(), first: None, several: false, with_data, without, over_limit }
+    }
+
+    fn add(&mut self, target: &'a Target, mut groups: Groups, apart: bool) {
+        self.with_data.push(target);
+        if !self.selector.is_empty() {
+            groups.retain(|labels, _| is_chosen(self.selector, labels));
+        }
+        for labels in groups.keys() {
+            self.several |= self.first.get_or_insert_with(|| labels.clone()) != labels;
+        }
+        if apart {
+            groups.into_iter().for_each(|(labels, partial)| self.merge(labels, partial));
+        } else if let Some(partial) = groups.into_values().reduce(joined) {
+            self.merge(Labels::default(), partial);
+        }
+    }
+
+    fn merge(&mut self, labels: Labels, partial: Partial) {
+        match self.merged.get_mut(&labels) {
+            Some(merged) => {
+                merged.partial.merge(partial);
+                merged.targets += 1;
+            }
+            None => drop(self.merged.insert(labels, Merged { partial, targets: 1 })),
+        }
     }
 
     /// Of a target that never answered nobody knows what it exposes. Its pod, owners and Services are
     /// asked for this metric, so there it is missing. In a whole namespace it is missing where another
     /// target of its kind has the metric.
     fn clear_up(&mut self, level: Level) {
-        if !self.outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Unclear(_))) {
+        if !self.without.iter().any(|(_, outcome)| matches!(outcome, Outcome::Unclear(_))) {
             return;
         }
         let wide = matches!(level, Level::Namespaces | Level::Nodes | Level::External);
-        let has_metric = |outcome: &Outcome| matches!(outcome, Outcome::Data(_) | Outcome::Missing { .. });
-        let with = self.outcomes.iter().filter(|(_, outcome)| has_metric(outcome)).map(|(target, _)| *target);
-        let likeness = Likeness::of(with);
-        for (target, outcome) in &mut self.outcomes {
+        let missing = self.without.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Missing { .. }));
+        let likeness = Likeness::of(missing.map(|(target, _)| *target).chain(self.with_data.iter().copied()));
+        for (target, outcome) in &mut self.without {
             if let Outcome::Unclear(reason) = outcome {
                 let reason = std::mem::replace(reason, Reason::NotScraped);
                 *outcome = match !wide || likeness.includes(target) {
@@ -116,48 +153,45 @@ impl<'a> Contributions<'a> {
         }
     }
 
-    /// The groups with data that are chosen, each once, in order.
-    pub(super) fn groups(&self, chosen: Chosen<'_>) -> Vec<Labels> {
-        let data = self.outcomes.iter().filter_map(|(_, outcome)| outcome.data());
-        let mut groups = BTreeSet::new();
-        // Not collected at once, which would sort the groups of all targets.
-        data.flat_map(Groups::keys).filter(|labels| chosen.includes(labels)).for_each(|labels| {
-            groups.insert(labels);
-        });
-        groups.into_iter().cloned().collect()
+    /// The chosen groups that are kept apart, in order.
+    pub(super) fn groups(&self) -> Vec<Labels> {
+        self.merged.keys().cloned().collect()
     }
 
-    /// The chosen groups of all targets as one, and how much of the object that is. They are taken out: no group is
-    /// merged twice.
+    /// The labels of the chosen group if it is the only one.
+    pub(super) fn only_group(&self) -> Option<Labels> {
+        self.first.clone().filter(|_| !self.several)
+    }
+
+    /// All that is chosen as one, and how much of the object that is. Not for several groups that are kept apart.
     ///
     /// # Errors
     /// [`Lack`] when there is no data, or none of the chosen groups.
-    pub(super) fn merge(&mut self, chosen: Chosen<'_>) -> Result<(Partial, Coverage), Lack> {
-        let mut all: Option<Partial> = None;
-        let mut coverage = Coverage { targets_with_data: 0, targets_missing: self.over_limit };
-        for (_, outcome) in &mut self.outcomes {
-            match outcome {
-                Outcome::Data(groups) => {
-                    let partials = chosen.take(groups);
-                    coverage.targets_with_data += usize::from(!partials.is_empty());
-                    for partial in partials.into_values() {
-                        match &mut all {
-                            Some(all) => all.merge(partial),
-                            None => all = Some(partial),
-                        }
-                    }
-                }
-                Outcome::Missing { groups, .. } => {
-                    let concerned = groups.is_empty() || groups.iter().any(|labels| chosen.includes(labels));
-                    coverage.targets_missing += usize::from(concerned);
-                }
-                Outcome::Pending(_) | Outcome::NotExposed(_) | Outcome::Unclear(_) => {}
+    pub(super) fn whole(&mut self) -> Result<(Partial, Coverage), Lack> {
+        let merged = self.merged.pop_first().map(|(_, merged)| merged);
+        self.covered(merged, |labels| is_chosen(self.selector, labels))
+    }
+
+    /// One of the groups that are kept apart.
+    ///
+    /// # Errors
+    /// As for [`Self::whole`].
+    pub(super) fn group(&mut self, group: &Labels) -> Result<(Partial, Coverage), Lack> {
+        let merged = self.merged.remove(group);
+        self.covered(merged, |labels| labels == group)
+    }
+
+    fn covered(&self, merged: Option<Merged>, is_asked: impl Fn(&Labels) -> bool) -> Result<(Partial, Coverage), Lack> {
+        let is_missing = |outcome: &Outcome| match outcome {
+            Outcome::Missing { groups, .. } => groups.is_empty() || groups.iter().any(&is_asked),
+            Outcome::Pending(_) | Outcome::NotExposed(_) | Outcome::Unclear(_) => false,
+        };
+        let missing = self.without.iter().filter(|(_, outcome)| is_missing(outcome)).count() + self.over_limit;
+        match merged {
+            Some(Merged { partial, targets }) => {
+                Ok((partial, Coverage { targets_with_data: targets, targets_missing: missing }))
             }
-        }
-        let has_data = || self.outcomes.iter().any(|(_, outcome)| outcome.data().is_some());
-        match all {
-            Some(partial) => Ok((partial, coverage)),
-            None if coverage.targets_missing == 0 && has_data() => Err(Lack::Group),
+            None if missing == 0 && !self.with_data.is_empty() => Err(Lack::Group),
             None => Err(Lack::Data),
         }
     }
@@ -166,39 +200,23 @@ impl<'a> Contributions<'a> {
     fn reasons(&self) -> Reasons {
         let over = (self.over_limit > 0)
             .then(|| (format!("{} more", self.over_limit), "beyond limits.targets, and so not scraped".to_owned()));
-        let with_rank = |rank| {
-            let reason = move |outcome: &'_ Outcome| outcome.reason().is_some_and(|(of, _)| of == rank);
-            self.outcomes.iter().filter(move |(_, outcome)| reason(outcome))
+        let all = self.without.len() + usize::from(over.is_some());
+        let with_rank = |rank| self.without.iter().filter(move |(_, outcome)| outcome.reason().0 == rank);
+        let told = |(target, outcome): &(&Target, Outcome)| {
+            (redacted(&target.url).into_owned(), outcome.reason().1.to_string())
         };
-        let first = (0..3).flat_map(with_rank).filter_map(|(target, outcome)| {
-            let (_, reason) = outcome.reason()?;
-            Some((redacted(&target.url).into_owned(), reason.to_string()))
-        });
-        let all = self.outcomes.iter().filter(|(_, outcome)| outcome.reason().is_some()).count();
-        Reasons {
-            all: all + usize::from(over.is_some()),
-            first: over.into_iter().chain(first).take(REASONS_MAX).collect(),
-        }
+        let first = (0..3).flat_map(with_rank).map(told);
+        Reasons { first: over.into_iter().chain(first).take(REASONS_MAX).collect(), all }
     }
 }
 
-// === impl Chosen ===
+fn is_chosen(selector: &Selector, labels: &Labels) -> bool {
+    selector.matches(|key| labels.get(key))
+}
 
-impl Chosen<'_> {
-    fn includes(self, labels: &Labels) -> bool {
-        match self {
-            Self::By(selector) => selector.matches(|key| labels.get(key)),
-            Self::Only(group) => group == labels,
-        }
-    }
-
-    fn take(self, groups: &mut Groups) -> Groups {
-        match self {
-            Self::By(selector) if selector.is_empty() => std::mem::take(groups),
-            Self::By(_) => groups.extract_if(.., |labels, _| self.includes(labels)).collect(),
-            Self::Only(group) => groups.remove_entry(group).into_iter().collect(),
-        }
-    }
+fn joined(mut one: Partial, other: Partial) -> Partial {
+    one.merge(other);
+    one
 }
 
 // === impl Lack ===
@@ -237,20 +255,12 @@ impl<'a> Likeness<'a> {
 // === impl Outcome ===
 
 impl Outcome {
-    fn data(&self) -> Option<&Groups> {
-        match self {
-            Self::Data(groups) => Some(groups),
-            Self::Missing { .. } | Self::Pending(_) | Self::NotExposed(_) | Self::Unclear(_) => None,
-        }
-    }
-
     /// Why there is no data; lower numbers are to be told first.
-    fn reason(&self) -> Option<(u8, &Reason)> {
+    fn reason(&self) -> (u8, &Reason) {
         match self {
-            Self::Data(_) => None,
-            Self::Missing { reason, .. } | Self::Unclear(reason) => Some((0, reason)),
-            Self::Pending(reason) => Some((1, reason)),
-            Self::NotExposed(reason) => Some((2, reason)),
+            Self::Missing { reason, .. } | Self::Unclear(reason) => (0, reason),
+            Self::Pending(reason) => (1, reason),
+            Self::NotExposed(reason) => (2, reason),
         }
     }
 }
@@ -285,11 +295,12 @@ impl fmt::Display for Reason {
     }
 }
 
-fn outcome(store: &TargetStore, definition: &Definition, target: &Target, now: Timestamp) -> Outcome {
-    let absence = match aggregate::evaluate(store, definition, target, now) {
-        Ok(groups) => return Outcome::Data(groups),
-        Err(absence) => absence,
-    };
+fn evaluate(store: &TargetStore, definition: &Definition, target: &Target, now: Timestamp) -> Result<Groups, Outcome> {
+    let absent = |absence| outcome(store, definition, target, now, absence);
+    aggregate::evaluate(store, definition, target, now).map_err(absent)
+}
+
+fn outcome(store: &TargetStore, definition: &Definition, target: &Target, now: Timestamp, absence: Absence) -> Outcome {
     let missing = |reason| Outcome::Missing { reason, groups: known_groups(store, definition) };
     let late =
         |reason| if is_starting(store, definition, target, now) { Outcome::Pending(reason) } else { missing(reason) };
