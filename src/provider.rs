@@ -113,6 +113,26 @@ impl<'a> View<'a> {
         items.map_err(|cause| Error::new(&subject, cause))
     }
 
+    /// Whether values of these objects rest on more than so many targets.
+    pub fn reads_more_than(
+        &self,
+        targets: usize,
+        resource: &GroupResource,
+        namespace: Option<&str>,
+        objects: &Objects<'_>,
+    ) -> bool {
+        if self.inventory.targets().len() <= targets {
+            return false;
+        }
+        let asked = match objects {
+            Objects::Named(name) => {
+                self.inventory.object(resource, namespace.unwrap_or_default(), name).into_iter().collect()
+            }
+            Objects::Selected(selector) => self.inventory.select(resource, namespace, selector),
+        };
+        asked.into_iter().map(|object| self.inventory.members(object).len()).sum::<usize>() > targets
+    }
+
     /// Every (resource, metric) that may be asked for, in order.
     pub fn custom_metrics(&self) -> Vec<(GroupResource, &'a str)> {
         let always = ["namespaces", "pods", "services"].map(GroupResource::core);

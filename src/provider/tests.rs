@@ -246,6 +246,22 @@ fn the_first_few_reasons_are_told_and_the_others_counted() {
 }
 
 #[test]
+fn what_an_answer_reads_is_counted_before_it_is_read() {
+    let world = World::new(&["a", "b", "c", "alone"]);
+    let view = View { config: &world.config, inventory: &world.inventory, storage: &world.storage, now: START };
+    let check = |resource: &str, objects: &Objects<'_>, targets: usize| {
+        let reads_more_than = |bound| view.reads_more_than(bound, &GroupResource::parse(resource), Some("ns"), objects);
+        let reached = (0..5).take_while(|bound| reads_more_than(*bound)).count();
+        assert_eq!(reached, targets, "{resource} {objects:?}");
+    };
+    check("pods", &Objects::Named("a"), 1);
+    check("pods", &Objects::Named("unknown"), 0);
+    check("deployments.apps", &Objects::Named("web"), 3);
+    check("namespaces", &Objects::Named("ns"), 4);
+    check("pods", &Objects::Selected(&Selector::default()), 4);
+}
+
+#[test]
 fn external_items_add_up_or_are_one() {
     let world = World::new(&["a", "b"]);
     world.scrape("a", &["g{q=\"x\"} 10", "g{q=\"y\"} 2"]);
