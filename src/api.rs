@@ -1,7 +1,8 @@
 //! `custom.metrics.k8s.io` v1beta1 and v1beta2, `external.metrics.k8s.io` v1beta1, and their discovery.
 //!
 //! A request comes in, an answer goes out, and nothing waits in between: the handler borrows the
-//! current configuration, inventory and storage. It never asks a target, an engine or the kube API.
+//! current configuration, inventory and storage. It never asks a target, an engine or the kube API. What reads
+//! hundreds of targets does so on a thread of its own, so that nobody waits behind it.
 //! Bodies are JSON only, which the HPA takes behind its preference for protobuf.
 
 mod discovery;
@@ -22,7 +23,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -54,7 +55,30 @@ pub struct Api {
 struct Asked<'a> {
     headers: &'a HeaderMap,
     parameters: Parameters,
+    thread: Thread,
 }
+
+/// Where a request is answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Thread {
+    /// On one that connections share, and hold up each other.
+    Shared,
+    Own,
+}
+
+/// Why there is no answer yet.
+enum Halt {
+    Refused(Status),
+    /// It reads too much for a shared thread.
+    Long,
+}
+
+/// Answers that read more targets than this, or half a millisecond's worth, get a thread of their own: the value of one
+/// pod is not to wait behind a list of ten thousand.
+const SHARED_TARGETS_MAX: usize = 500;
+
+/// Threads for long answers; with bodies of 2 MB for ten thousand pods this bounds what is held at a time.
+static LONG_ANSWERS: Semaphore = Semaphore::const_new(4);
 
 // === impl Api ===
 
@@ -64,29 +88,29 @@ impl Api {
         Router::new().fallback(handle).with_state(self)
     }
 
-    fn answer(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Response, Status> {
+    fn answer(&self, method: &Method, uri: &Uri, headers: &HeaderMap, thread: Thread) -> Result<Response, Halt> {
         if !matches!(*method, Method::GET | Method::HEAD) {
-            return Err(Status::method_not_allowed());
+            return Err(Status::method_not_allowed().into());
         }
         let segments = segments(uri.path())?;
-        let asked = Asked { headers, parameters: Parameters::parse(uri.query().unwrap_or_default())? };
+        let asked = Asked { headers, parameters: Parameters::parse(uri.query().unwrap_or_default())?, thread };
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         self.route(&segments, &asked)
     }
 
     /// The table of contents of the API.
-    fn route(&self, segments: &[&str], asked: &Asked<'_>) -> Result<Response, Status> {
+    fn route(&self, segments: &[&str], asked: &Asked<'_>) -> Result<Response, Halt> {
         match *segments {
-            [] => asked.json(&discovery::index()),
-            ["version"] => asked.json(&discovery::version()),
-            ["apis"] => self.groups(asked),
-            ["apis", group] => asked.json(&discovery::group(group).ok_or_else(Status::resource_not_found)?),
+            [] => Ok(asked.json(&discovery::index())?),
+            ["version"] => Ok(asked.json(&discovery::version())?),
+            ["apis"] => Ok(self.groups(asked)?),
+            ["apis", group] => Ok(asked.json(&discovery::group(group).ok_or_else(Status::resource_not_found)?)?),
             ["apis", CUSTOM_GROUP, version] => {
                 let version = CustomVersion::parse(version).ok_or_else(Status::resource_not_found)?;
-                self.with_view(|view| asked.json(&discovery::custom_resources(view, version)))
+                Ok(self.with_view(|view| asked.json(&discovery::custom_resources(view, version)))?)
             }
             ["apis", EXTERNAL_GROUP, EXTERNAL_VERSION] => {
-                self.with_view(|view| asked.json(&discovery::external_resources(view)))
+                Ok(self.with_view(|view| asked.json(&discovery::external_resources(view)))?)
             }
             ["apis", CUSTOM_GROUP, version, ref rest @ ..] => {
                 let version = CustomVersion::parse(version).ok_or_else(Status::resource_not_found)?;
@@ -95,13 +119,13 @@ impl Api {
             ["apis", EXTERNAL_GROUP, EXTERNAL_VERSION, "namespaces", namespace, metric] => {
                 self.external(namespace, metric, asked)
             }
-            ["apis", ..] => Err(Status::resource_not_found()),
+            ["apis", ..] => Err(Status::resource_not_found().into()),
             // Whatever is accepted: a path that is not there must not read as one in another media type.
-            _ => Ok((StatusCode::NOT_FOUND, asked.write(&discovery::index())).into_response()),
+            _ => Ok((StatusCode::NOT_FOUND, asked.write(&discovery::index(), 0)).into_response()),
         }
     }
 
-    fn custom(&self, version: CustomVersion, rest: &[&str], asked: &Asked<'_>) -> Result<Response, Status> {
+    fn custom(&self, version: CustomVersion, rest: &[&str], asked: &Asked<'_>) -> Result<Response, Halt> {
         match *rest {
             // The Namespace object itself: the HPA asks with its own namespace.
             ["namespaces", namespace, "metrics", metric] => {
@@ -113,7 +137,7 @@ impl Api {
             [resource, name, metric] => {
                 self.custom_values(version, &GroupResource::parse(resource), None, name, metric, asked)
             }
-            _ => Err(Status::resource_not_found()),
+            _ => Err(Status::resource_not_found().into()),
         }
     }
 
@@ -125,31 +149,37 @@ impl Api {
         name: &str,
         metric: &str,
         asked: &Asked<'_>,
-    ) -> Result<Response, Status> {
+    ) -> Result<Response, Halt> {
         let objects_selector = asked.selector("labelSelector")?;
         let metric_selector = asked.selector("metricLabelSelector")?;
         let fields = asked.field_selector()?;
         if name != "*" && !fields.matches(name, namespace.unwrap_or_default()) {
-            return Err(Status::bad_request(format!("the fieldSelector does not fit the name {name} in the path")));
+            let message = format!("the fieldSelector does not fit the name {name} in the path");
+            return Err(Status::bad_request(message).into());
         }
         let objects = if name == "*" { Objects::Selected(&objects_selector) } else { Objects::Named(name) };
         self.with_view(|view| {
+            asked.check_length(view, resource, namespace, &objects)?;
             let mut values = view.custom(resource, namespace, &objects, metric, &metric_selector)?;
             values.retain(|value| {
                 fields.matches(&value.object.name, value.object.namespace.as_deref().unwrap_or_default())
             });
-            asked.json(&types::custom_list(version, metric, &metric_selector, &values))
+            let selector = metric_selector.to_label_selector().filter(|_| !metric_selector.is_empty());
+            let list = types::custom_list(version, metric, selector.as_ref(), &values);
+            Ok(asked.json_of_size(&list, list.size())?)
         })
     }
 
-    fn external(&self, namespace: &str, metric: &str, asked: &Asked<'_>) -> Result<Response, Status> {
+    fn external(&self, namespace: &str, metric: &str, asked: &Asked<'_>) -> Result<Response, Halt> {
         if matches!(asked.parameters.get("watch"), Some("true" | "1")) {
-            return Err(Status::method_not_allowed());
+            return Err(Status::method_not_allowed().into());
         }
         let selector = asked.selector("labelSelector")?;
         self.with_view(|view| {
+            asked.check_length(view, &GroupResource::core("namespaces"), None, &Objects::Named(namespace))?;
             let values = view.external(namespace, metric, &selector)?;
-            asked.json(&types::external_list(metric, &values))
+            let list = types::external_list(metric, &values);
+            Ok(asked.json_of_size(&list, list.size())?)
         })
     }
 
@@ -171,8 +201,14 @@ impl Api {
 }
 
 async fn handle(State(api): State<Api>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
-    let timing = api.metrics.start(uri.path());
-    let response = api.answer(&method, &uri, &headers).unwrap_or_else(|status| {
+    let metrics = api.metrics.clone();
+    let timing = metrics.start(uri.path());
+    let answer = match api.answer(&method, &uri, &headers, Thread::Shared) {
+        Err(Halt::Long) => answer_long(api, method, uri, headers).await,
+        answer => answer,
+    };
+    let response = answer.unwrap_or_else(|halt| {
+        let Halt::Refused(status) = halt else { unreachable!("nothing is too long for a thread of its own") };
         if status.code.is_client_error() && status.code != StatusCode::NOT_FOUND {
             tracing::debug!(code = status.code.as_u16(), "request refused: {}", status.message);
         }
@@ -180,6 +216,14 @@ async fn handle(State(api): State<Api>, method: Method, uri: Uri, headers: Heade
     });
     timing.finish(response.status());
     response
+}
+
+/// Answers on a thread of its own.
+async fn answer_long(api: Api, method: Method, uri: Uri, headers: HeaderMap) -> Result<Response, Halt> {
+    let _permit = LONG_ANSWERS.acquire().await.expect("nobody closes it");
+    let span = tracing::Span::current();
+    let answer = move || span.in_scope(|| api.answer(&method, &uri, &headers, Thread::Own));
+    tokio::task::spawn_blocking(answer).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 /// The segments of a path, each percent-decoded on its own, so that `%2F` stays part of a name. Empty
@@ -194,9 +238,31 @@ fn segments(path: &str) -> Result<Vec<String>, Status> {
     decoded.map_err(|_| Status::bad_request("the path is not UTF-8 after percent-decoding"))
 }
 
+// === impl Halt ===
+
+impl<E: Into<Status>> From<E> for Halt {
+    fn from(error: E) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
 // === impl Asked ===
 
 impl Asked<'_> {
+    /// Halts where an answer would read too much for the thread it is on.
+    fn check_length(
+        &self,
+        view: &View<'_>,
+        resource: &GroupResource,
+        namespace: Option<&str>,
+        objects: &Objects<'_>,
+    ) -> Result<(), Halt> {
+        match self.thread == Thread::Shared && view.reads_more_than(SHARED_TARGETS_MAX, resource, namespace, objects) {
+            true => Err(Halt::Long),
+            false => Ok(()),
+        }
+    }
+
     fn selector(&self, parameter: &str) -> Result<Selector, Status> {
         let text = self.parameters.get(parameter).unwrap_or_default();
         Selector::parse(text)
@@ -211,16 +277,25 @@ impl Asked<'_> {
 
     /// A JSON answer, if the client takes JSON.
     fn json(&self, body: &impl Serialize) -> Result<Response, Status> {
+        self.json_of_size(body, 0)
+    }
+
+    /// A JSON answer of about `size` bytes: a list of thousands is not to be copied as it grows.
+    fn json_of_size(&self, body: &impl Serialize, size: usize) -> Result<Response, Status> {
         match negotiation::of_json(self.headers) {
-            Some(_) => Ok(self.write(body)),
+            Some(_) => Ok(self.write(body, size)),
             None => Err(Status::not_acceptable()),
         }
     }
 
     /// JSON, indented for people: `?pretty=true`, curl, wget and browsers.
-    fn write(&self, body: &impl Serialize) -> Response {
-        let bytes = if self.is_pretty() { serde_json::to_vec_pretty(body) } else { serde_json::to_vec(body) };
-        let mut bytes = bytes.expect("our types have string keys only and so always serialize");
+    fn write(&self, body: &impl Serialize, size: usize) -> Response {
+        let mut bytes = Vec::with_capacity(size);
+        let written = match self.is_pretty() {
+            true => serde_json::to_writer_pretty(&mut bytes, body),
+            false => serde_json::to_writer(&mut bytes, body),
+        };
+        written.expect("our types have string keys only and so always serialize");
         bytes.push(b'\n');
         ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache, private")], bytes)
             .into_response()

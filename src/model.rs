@@ -218,6 +218,13 @@ impl GroupResource {
         Self::new(group, resource)
     }
 
+    /// The resource of a kind, for example of `apps/v1` and `Deployment`. The plural is guessed as kubectl does without
+    /// discovery (apimachinery `meta.UnsafeGuessKindToResource`).
+    pub fn of_kind(api_version: &str, kind: &str) -> Self {
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        Self::new(group, &plural(&kind.to_lowercase()))
+    }
+
     /// Whether objects of this resource live in no namespace, as far as Plimsoll knows any.
     pub fn is_cluster_scoped(&self) -> bool {
         self.group.is_empty() && matches!(self.resource.as_str(), "namespaces" | "nodes")
@@ -278,11 +285,9 @@ impl OwnerReference {
         Ok(Self { api_version, kind: kind.into(), name: name.into() })
     }
 
-    /// The resource of this kind, its plural guessed as kubectl does without discovery
-    /// (apimachinery `meta.UnsafeGuessKindToResource`).
+    /// The resource of this kind.
     pub fn group_resource(&self) -> GroupResource {
-        let group = self.api_version.split_once('/').map_or("", |(group, _)| group);
-        GroupResource::new(group, &plural(&self.kind.to_lowercase()))
+        GroupResource::of_kind(&self.api_version, &self.kind)
     }
 }
 

@@ -7,14 +7,17 @@
 mod contribution;
 mod error;
 
-pub use error::{Cause, Error, Subject};
+pub use error::{Cause, Error, Reasons, Subject};
 
-use crate::aggregate::Value;
+use std::sync::Arc;
+
+use crate::aggregate::{Partial, Value};
 use crate::config::{Config, Definition, Level, Shape, Sharing};
 use crate::model::selector::Selector;
 use crate::model::{GroupResource, Inventory, Labels, Object, ObjectReference, Timestamp};
 use crate::storage::Storage;
-use contribution::Contributions;
+use contribution::{Contributions, Lack};
+use error::REASONS_MAX;
 
 /// All that an answer is made from, at one moment.
 #[derive(Clone, Copy)]
@@ -36,7 +39,7 @@ pub enum Objects<'a> {
 /// The value of one object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricValue {
-    pub object: ObjectReference,
+    pub object: Arc<ObjectReference>,
     pub value: Value,
     pub coverage: Coverage,
 }
@@ -84,13 +87,13 @@ impl<'a> View<'a> {
                 let object = self.inventory.object(resource, namespace.unwrap_or_default(), name);
                 let object = object.ok_or_else(|| Error::new(&subject, Cause::UnknownObject))?;
                 let value = self.object_value(definition, object, level_of(resource), metric_selector);
-                value.map(|value| vec![value]).map_err(|cause| Error::new(&subject, cause))
+                value
+                    .map(|value| vec![value])
+                    .map_err(|(lack, of)| Error::new(&subject, lack.cause(&of, definition, metric_selector)))
             }
             Objects::Selected(selector) => {
-                let selected = self.inventory.objects(resource, namespace);
-                let selected =
-                    selected.filter(|object| selector.matches(|key| object.labels.get(key).map(String::as_str)));
-                self.selected_values(&subject, definition, selected, metric_selector)
+                let selected = self.inventory.select(resource, namespace, selector);
+                self.selected_values(&subject, definition, &selected, metric_selector)
             }
         }
     }
@@ -108,6 +111,26 @@ impl<'a> View<'a> {
         let object = object.ok_or_else(|| Error::new(&subject, Cause::UnknownObject))?;
         let items = self.external_items(definition, object, selector);
         items.map_err(|cause| Error::new(&subject, cause))
+    }
+
+    /// Whether values of these objects rest on more than so many targets.
+    pub fn reads_more_than(
+        &self,
+        targets: usize,
+        resource: &GroupResource,
+        namespace: Option<&str>,
+        objects: &Objects<'_>,
+    ) -> bool {
+        if self.inventory.targets().len() <= targets {
+            return false;
+        }
+        let asked = match objects {
+            Objects::Named(name) => {
+                self.inventory.object(resource, namespace.unwrap_or_default(), name).into_iter().collect()
+            }
+            Objects::Selected(selector) => self.inventory.select(resource, namespace, selector),
+        };
+        asked.into_iter().map(|object| self.inventory.members(object).len()).sum::<usize>() > targets
     }
 
     /// Every (resource, metric) that may be asked for, in order.
@@ -144,36 +167,39 @@ impl<'a> View<'a> {
         &self,
         subject: &Subject,
         definition: &Definition,
-        selected: impl Iterator<Item = &'a Object>,
+        selected: &[&'a Object],
         metric_selector: &Selector,
     ) -> Result<Vec<MetricValue>, Error> {
         let level = subject.level();
-        let (mut values, mut absent, mut objects) = (Vec::new(), Vec::new(), 0);
+        let (mut values, mut absent) = (Vec::with_capacity(selected.len()), Vec::new());
         for object in selected {
-            objects += 1;
             match self.object_value(definition, object, level, metric_selector) {
                 Ok(value) => values.push(value),
-                Err(cause) => absent.push((object.reference.name.clone(), cause)),
+                Err((lack, of)) if absent.len() < REASONS_MAX => {
+                    absent.push((object.reference.name.clone(), lack.cause(&of, definition, metric_selector)));
+                }
+                Err(_) => {}
             }
         }
-        match (values.is_empty(), objects) {
+        match (values.is_empty(), selected.len()) {
             (false, _) => Ok(values),
             (true, 0) => Err(Error::new(subject, Cause::NothingSelected)),
-            (true, _) => Err(Error::new(subject, Cause::NoObjectHasData(absent))),
+            (true, all) => Err(Error::new(subject, Cause::NoObjectHasData { first: absent, all })),
         }
     }
 
-    fn object_value(
-        &self,
+    fn object_value<'s>(
+        &'s self,
         definition: &Definition,
-        object: &Object,
+        object: &'s Object,
         level: Level,
-        selector: &Selector,
-    ) -> Result<MetricValue, Cause> {
-        let contributions = self.contributions(definition, object, level);
-        let (value, coverage) = value(definition, &contributions, |labels| chooses(selector, labels))
-            .map_err(|cause| cause.with_selector(selector))?;
-        Ok(MetricValue { object: object.reference.clone(), value, coverage })
+        selector: &'s Selector,
+    ) -> Result<MetricValue, (Lack, Box<Contributions<'s>>)> {
+        let mut contributions = Contributions::collect(self, object, definition, level, selector, false);
+        match contributions.whole().and_then(|whole| value(definition, whole)) {
+            Ok((value, coverage)) => Ok(MetricValue { object: object.reference.clone(), value, coverage }),
+            Err(lack) => Err((lack, Box::new(contributions))),
+        }
     }
 
     fn external_items(
@@ -182,44 +208,31 @@ impl<'a> View<'a> {
         object: &Object,
         selector: &Selector,
     ) -> Result<Vec<ExternalValue>, Cause> {
-        let contributions = self.contributions(definition, object, Level::External);
-        let groups = contributions.groups(|labels| chooses(selector, labels));
-        if definition.shape.groups_add_up() && groups.len() > 1 {
-            let item = |labels: Labels| {
-                let (value, coverage) = value(definition, &contributions, |group| *group == labels)?;
-                Ok(ExternalValue { labels, value, coverage })
-            };
-            return groups.into_iter().map(item).collect();
-        }
-        let (value, coverage) = value(definition, &contributions, |labels| chooses(selector, labels))
-            .map_err(|cause| cause.with_selector(selector))?;
-        let labels = if groups.len() == 1 { groups.into_iter().next() } else { None };
-        Ok(vec![ExternalValue { labels: labels.unwrap_or_default(), value, coverage }])
-    }
-
-    fn contributions(&self, definition: &Definition, object: &Object, level: Level) -> Contributions {
-        Contributions::collect(object, self.inventory, self.storage, definition, level, self.now)
+        let apart = definition.shape.groups_add_up();
+        let mut contributions = Contributions::collect(self, object, definition, Level::External, selector, apart);
+        let item = |merged: Result<_, Lack>, labels: Labels| {
+            let (value, coverage) = value(definition, merged?)?;
+            Ok(ExternalValue { labels, value, coverage })
+        };
+        let groups = contributions.groups();
+        let items: Result<Vec<_>, Lack> = if groups.len() > 1 {
+            groups.into_iter().map(|group| item(contributions.group(&group), group)).collect()
+        } else {
+            let labels = contributions.only_group().unwrap_or_default();
+            item(contributions.whole(), labels).map(|item| vec![item])
+        };
+        items.map_err(|lack| lack.cause(&contributions, definition, selector))
     }
 }
 
-fn chooses(selector: &Selector, labels: &Labels) -> bool {
-    selector.matches(|key| labels.get(key))
-}
-
-/// The number of the chosen groups. A total of which a few targets lack data is scaled up.
-fn value(
-    definition: &Definition,
-    contributions: &Contributions,
-    chosen: impl Fn(&Labels) -> bool,
-) -> Result<(Value, Coverage), Cause> {
-    let (mut partial, coverage) = contributions.merge(chosen)?;
+/// The number of what was merged. A total of which a few targets lack data is scaled up.
+fn value(definition: &Definition, (mut partial, coverage): (Partial, Coverage)) -> Result<(Value, Coverage), Lack> {
     let one_is_enough = matches!(definition.shape, Shape::Queue { sharing: Sharing::Shared, .. });
     if !one_is_enough && coverage.share() < definition.min_coverage {
-        let (least, reasons) = (definition.min_coverage, contributions.reasons());
-        return Err(Cause::LowCoverage { coverage, least, reasons });
+        return Err(Lack::Coverage(coverage));
     }
     partial.scale(1.0 / coverage.share());
-    Ok((partial.value().map_err(Cause::NoValue)?, coverage))
+    Ok((partial.value().map_err(Lack::Value)?, coverage))
 }
 
 /// The level that answers for a resource.

@@ -1,14 +1,14 @@
 //! The wire form of metric values (`k8s.io/metrics` `pkg/apis/{custom_metrics,external_metrics}`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::aggregate::{Basis, Value};
-use crate::model::ObjectReference;
 use crate::model::quantity::Quantity;
-use crate::model::selector::Selector;
+use crate::model::{ObjectReference, Timestamp};
 use crate::provider::{ExternalValue, MetricValue};
 
 /// Versions of the custom metrics API; the names of the keys differ.
@@ -38,27 +38,31 @@ pub(super) enum Item<'a> {
     V1Beta1 {
         described_object: DescribedObject<'a>,
         metric_name: &'a str,
-        timestamp: String,
+        #[serde(serialize_with = "text")]
+        timestamp: Timestamp,
         #[serde(skip_serializing_if = "Option::is_none")]
         window: Option<u64>,
-        value: String,
-        selector: Option<LabelSelector>,
+        #[serde(serialize_with = "text")]
+        value: Quantity,
+        selector: Option<&'a LabelSelector>,
     },
     #[serde(rename_all = "camelCase")]
     V1Beta2 {
         described_object: DescribedObject<'a>,
         metric: Metric<'a>,
-        timestamp: String,
+        #[serde(serialize_with = "text")]
+        timestamp: Timestamp,
         #[serde(skip_serializing_if = "Option::is_none")]
         window_seconds: Option<u64>,
-        value: String,
+        #[serde(serialize_with = "text")]
+        value: Quantity,
     },
 }
 
 #[derive(Serialize)]
 pub(super) struct Metric<'a> {
     name: &'a str,
-    selector: Option<LabelSelector>,
+    selector: Option<&'a LabelSelector>,
 }
 
 #[derive(Serialize)]
@@ -77,10 +81,24 @@ pub(super) struct DescribedObject<'a> {
 pub(super) struct ExternalItem<'a> {
     metric_name: &'a str,
     metric_labels: BTreeMap<&'a str, &'a str>,
-    timestamp: String,
+    #[serde(serialize_with = "text")]
+    timestamp: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     window: Option<u64>,
-    value: String,
+    #[serde(serialize_with = "text")]
+    value: Quantity,
+}
+
+/// An item with names of usual length takes some 200 bytes.
+const ITEM_BYTES: usize = 256;
+
+// === impl List ===
+
+impl<T> List<T> {
+    /// What it takes in bytes when it is written, roughly.
+    pub(super) fn size(&self) -> usize {
+        (self.items.len() + 1) * ITEM_BYTES
+    }
 }
 
 // === impl CustomVersion ===
@@ -104,14 +122,12 @@ impl CustomVersion {
 pub(super) fn custom_list<'a>(
     version: CustomVersion,
     metric: &'a str,
-    selector: &Selector,
+    selector: Option<&'a LabelSelector>,
     values: &'a [MetricValue],
 ) -> List<Item<'a>> {
-    let selector = if selector.is_empty() { None } else { selector.to_label_selector() };
     let item = |value: &'a MetricValue| {
         let described_object = DescribedObject::of(&value.object);
         let (timestamp, window, value) = parts(&value.value, metric);
-        let selector = selector.clone();
         match version {
             CustomVersion::V1Beta1 => {
                 Item::V1Beta1 { described_object, metric_name: metric, timestamp, window, value, selector }
@@ -149,12 +165,17 @@ pub(super) fn external_list<'a>(metric: &'a str, values: &'a [ExternalValue]) ->
 }
 
 /// Time, window in seconds and quantity of a value.
-fn parts(value: &Value, metric: &str) -> (String, Option<u64>, String) {
+fn parts(value: &Value, metric: &str) -> (Timestamp, Option<u64>, Quantity) {
     let quantity = Quantity::from_f64(value.number).expect("the aggregate gives finite numbers only");
     if quantity.is_clamped() {
         tracing::warn!(metric, value = value.number, "value clamped to what the HPA can read: {quantity}");
     }
-    (value.basis.timestamp.to_string(), window_seconds(&value.basis), quantity.to_string())
+    (value.basis.timestamp, window_seconds(&value.basis), quantity)
+}
+
+/// Written straight into the answer, without a string of its own.
+fn text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 /// The span the value covers in whole seconds, at least one; `None` for a value of one moment.

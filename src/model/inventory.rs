@@ -3,17 +3,22 @@
 //! Discovery builds a new [`Inventory`] when something changes and publishes it whole; readers only
 //! borrow it. An owner, a Service or a Namespace is known through the targets that name it.
 
+mod listing;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
+use crate::model::selector::Selector;
 use crate::model::{GroupResource, Identity, OwnerReference, Target};
+use listing::Listing;
 
 /// Targets and objects at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
     targets: Vec<Arc<Target>>,
-    /// By resource, then by (namespace, name); the namespace of a cluster-scoped object is empty.
-    objects: BTreeMap<GroupResource, BTreeMap<(String, String), Object>>,
+    listings: BTreeMap<GroupResource, Listing>,
     /// Whether every source of targets has reported, so that a target which comes later is a new one.
     pub complete: bool,
     /// Targets that discovery found beyond the limit, and so are not part of the inventory.
@@ -23,7 +28,8 @@ pub struct Inventory {
 /// One Kubernetes object and the targets whose samples speak for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object {
-    pub reference: ObjectReference,
+    /// Shared with the values that are given for the object.
+    pub reference: Arc<ObjectReference>,
     /// Of a pod its labels; of every other object the labels that all of its targets share.
     pub labels: BTreeMap<String, String>,
     /// Targets of the object that are beyond the limit, and so not scraped.
@@ -43,38 +49,41 @@ pub struct ObjectReference {
     pub name: String,
 }
 
+/// The objects while the targets are gone through.
+#[derive(Default)]
+struct Draft<'t> {
+    resources: BTreeMap<GroupResource, usize>,
+    /// Number of the resource by API version and kind; two versions of a group may have the same.
+    kinds: FxHashMap<(&'t str, &'t str), usize>,
+    /// By number of the resource.
+    objects: Vec<Vec<Object>>,
+    /// Position among the objects of a resource by its number, namespace and name.
+    places: FxHashMap<(usize, Option<&'t str>, &'t str), usize>,
+}
+
+/// An object as a target names it.
+struct Named<'t> {
+    api_version: &'t str,
+    kind: &'t str,
+    namespace: Option<&'t str>,
+    name: &'t str,
+}
+
 // === impl Inventory ===
 
 impl Inventory {
     /// Indexes the targets; those after the first `limit` are left out, and counted with their objects.
     pub fn new(mut targets: Vec<Arc<Target>>, limit: usize) -> Self {
         let over = targets.split_off(limit.min(targets.len()));
-        let mut inventory = Self { targets, targets_over_limit: over.len(), ..Self::default() };
-        for position in 0..inventory.targets.len() {
-            let target = inventory.targets[position].clone();
-            inventory.each_object(&target, |object| object.add(position));
+        let mut draft = Draft::default();
+        for (position, target) in targets.iter().enumerate() {
+            draft.each_object(target, |object| object.add(position));
         }
-        for target in over {
-            inventory.each_object(&target, |object| object.targets_over_limit += 1);
+        for target in &over {
+            draft.each_object(target, |object| object.targets_over_limit += 1);
         }
-        inventory
-    }
-
-    /// Lets `change` see every object that a target stands for, made when it is not there yet.
-    fn each_object(&mut self, target: &Target, change: impl Fn(&mut Object)) {
-        for (resource, reference) in references(&target.identity) {
-            let key = (reference.namespace.clone().unwrap_or_default(), reference.name.clone());
-            let labels = &target.identity.labels;
-            let object = self.objects.entry(resource).or_default().entry(key);
-            let object = object.or_insert_with(|| Object {
-                reference,
-                labels: labels.clone(),
-                targets_over_limit: 0,
-                members: Vec::new(),
-            });
-            object.labels.retain(|name, value| labels.get(name) == Some(value));
-            change(object);
-        }
+        let listings = draft.listings();
+        Self { targets, listings, targets_over_limit: over.len(), complete: false }
     }
 
     pub fn targets(&self) -> &[Arc<Target>] {
@@ -83,41 +92,92 @@ impl Inventory {
 
     /// The resources that have objects, each once, in order.
     pub fn resources(&self) -> impl Iterator<Item = &GroupResource> {
-        self.objects.keys()
+        self.listings.keys()
     }
 
     /// One object by name; `namespace` is ignored for a cluster-scoped resource.
     pub fn object(&self, resource: &GroupResource, namespace: &str, name: &str) -> Option<&Object> {
         let namespace = if resource.is_cluster_scoped() { "" } else { namespace };
-        self.objects.get(resource)?.get(&(namespace.to_owned(), name.to_owned()))
+        self.listings.get(resource)?.get(namespace, name)
     }
 
     /// The objects of a resource in a namespace, in order of their names; all of them where the
     /// resource is cluster-scoped or no namespace is given.
-    pub fn objects<'a>(
-        &'a self,
-        resource: &GroupResource,
-        namespace: Option<&'a str>,
-    ) -> impl Iterator<Item = &'a Object> + 'a {
+    pub fn objects(&self, resource: &GroupResource, namespace: Option<&str>) -> &[Object] {
         let namespace = namespace.filter(|_| !resource.is_cluster_scoped());
-        let start = (namespace.unwrap_or_default().to_owned(), String::new());
-        self.objects
-            .get(resource)
-            .into_iter()
-            .flat_map(move |objects| objects.range(start.clone()..))
-            .take_while(move |((in_namespace, _), _)| namespace.is_none_or(|wanted| wanted == in_namespace))
-            .map(|(_, object)| object)
+        self.listings.get(resource).map_or(&[], |listing| listing.within(namespace))
+    }
+
+    /// Those of [`Self::objects`] that a selector means, in the same order.
+    ///
+    /// What it costs grows with the objects that meet the rarest `=`, `in`, `key`, `<` or `>` of the selector. A
+    /// selector without any of these (`!=`, `notin` and `!key` alone, or empty) has every object of the namespace
+    /// looked at.
+    pub fn select(&self, resource: &GroupResource, namespace: Option<&str>, selector: &Selector) -> Vec<&Object> {
+        let namespace = namespace.filter(|_| !resource.is_cluster_scoped());
+        self.listings.get(resource).map_or_else(Vec::new, |listing| listing.select(namespace, selector))
     }
 
     /// The targets that speak for an object.
-    pub fn members<'a>(&'a self, object: &'a Object) -> impl Iterator<Item = &'a Arc<Target>> + 'a {
+    pub fn members<'a>(&'a self, object: &'a Object) -> impl ExactSizeIterator<Item = &'a Arc<Target>> + 'a {
         object.members.iter().map(|position| &self.targets[*position])
+    }
+}
+
+// === impl Draft ===
+
+impl<'t> Draft<'t> {
+    /// Lets `change` see every object that a target stands for, made when it is not there yet.
+    fn each_object(&mut self, target: &'t Target, change: impl Fn(&mut Object)) {
+        let labels = &target.identity.labels;
+        for named in named(&target.identity) {
+            let resource = self.resource(&named);
+            let objects = &mut self.objects[resource];
+            let place = *self.places.entry((resource, named.namespace, named.name)).or_insert_with(|| {
+                objects.push(Object::new(&named, labels));
+                objects.len() - 1
+            });
+            let object = &mut objects[place];
+            object.labels.retain(|name, value| labels.get(name) == Some(value));
+            change(object);
+        }
+    }
+
+    /// The number of the resource that an object is of.
+    fn resource(&mut self, named: &Named<'t>) -> usize {
+        let Self { resources, kinds, objects, .. } = self;
+        *kinds.entry((named.api_version, named.kind)).or_insert_with(|| {
+            *resources.entry(GroupResource::of_kind(named.api_version, named.kind)).or_insert_with(|| {
+                objects.push(Vec::new());
+                objects.len() - 1
+            })
+        })
+    }
+
+    fn listings(mut self) -> BTreeMap<GroupResource, Listing> {
+        let mut listing = |number: usize| Listing::new(std::mem::take(&mut self.objects[number]));
+        self.resources.into_iter().map(|(resource, number)| (resource, listing(number))).collect()
     }
 }
 
 // === impl Object ===
 
 impl Object {
+    fn new(named: &Named<'_>, labels: &BTreeMap<String, String>) -> Self {
+        let reference = ObjectReference {
+            api_version: named.api_version.into(),
+            kind: named.kind.into(),
+            namespace: named.namespace.map(str::to_owned),
+            name: named.name.into(),
+        };
+        Self { reference: Arc::new(reference), labels: labels.clone(), targets_over_limit: 0, members: Vec::new() }
+    }
+
+    /// Where it stands among the objects of its resource: namespace (empty when it has none) and name.
+    fn place(&self) -> (&str, &str) {
+        (self.reference.namespace.as_deref().unwrap_or_default(), &self.reference.name)
+    }
+
     /// A target may name an object twice; it speaks for it once.
     fn add(&mut self, position: usize) {
         if self.members.last() != Some(&position) {
@@ -126,35 +186,25 @@ impl Object {
     }
 }
 
-/// Every object a target stands for, with its resource.
-fn references(identity: &Identity) -> Vec<(GroupResource, ObjectReference)> {
-    let namespace = &identity.namespace;
-    let mut all = vec![(GroupResource::core("namespaces"), core("Namespace", None, namespace))];
-    if let Some(pod) = &identity.pod {
-        all.push((GroupResource::core("pods"), core("Pod", Some(namespace), pod)));
-    }
-    if let Some(node) = &identity.node {
-        all.push((GroupResource::core("nodes"), core("Node", None, node)));
-    }
-    for service in &identity.services {
-        all.push((GroupResource::core("services"), core("Service", Some(namespace), service)));
-    }
-    for owner in &identity.owners {
-        all.push((owner.group_resource(), owned(owner, namespace)));
-    }
-    all
+/// Every object a target stands for.
+fn named(identity: &Identity) -> impl Iterator<Item = Named<'_>> {
+    let namespace = Some(identity.namespace.as_str());
+    std::iter::once(Named::core("Namespace", None, &identity.namespace))
+        .chain(identity.pod.iter().map(move |pod| Named::core("Pod", namespace, pod)))
+        .chain(identity.node.iter().map(|node| Named::core("Node", None, node)))
+        .chain(identity.services.iter().map(move |service| Named::core("Service", namespace, service)))
+        .chain(identity.owners.iter().map(|owner| Named::owner(owner, &identity.namespace)))
 }
 
-fn core(kind: &str, namespace: Option<&String>, name: &str) -> ObjectReference {
-    ObjectReference { api_version: "v1".into(), kind: kind.into(), namespace: namespace.cloned(), name: name.into() }
-}
+// === impl Named ===
 
-fn owned(owner: &OwnerReference, namespace: &str) -> ObjectReference {
-    ObjectReference {
-        api_version: owner.api_version.clone(),
-        kind: owner.kind.clone(),
-        namespace: Some(namespace.to_owned()),
-        name: owner.name.clone(),
+impl<'t> Named<'t> {
+    fn core(kind: &'static str, namespace: Option<&'t str>, name: &'t str) -> Self {
+        Self { api_version: "v1", kind, namespace, name }
+    }
+
+    fn owner(owner: &'t OwnerReference, namespace: &'t str) -> Self {
+        Self { api_version: &owner.api_version, kind: &owner.kind, namespace: Some(namespace), name: &owner.name }
     }
 }
 
@@ -193,10 +243,10 @@ mod tests {
         let inventory =
             Inventory::new(vec![target("a", "one", &[]), target("b", "two", &[]), target("c", "two-b", &[])], 10);
         let pods = GroupResource::core("pods");
-        let names = |ns| inventory.objects(&pods, ns).map(|o| o.reference.name.clone()).collect::<Vec<_>>();
+        let names = |ns| inventory.objects(&pods, ns).iter().map(|o| o.reference.name.clone()).collect::<Vec<_>>();
         assert_eq!(names(Some("two")), ["b"]);
         assert_eq!(names(None), ["a", "b", "c"]);
-        assert_eq!(inventory.objects(&GroupResource::core("namespaces"), Some("one")).count(), 3);
+        assert_eq!(inventory.objects(&GroupResource::core("namespaces"), Some("one")).len(), 3);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! * Canonical text of decimal quantities of 10^21 and more that end in zeros: Go loses the suffix (`1000E` becomes
 //!   `1`), here it stays `1000E`.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// An exact decimal number and the notation it is written in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -306,9 +306,7 @@ impl Amount {
         if self.is_zero() {
             return f.write_str("0");
         }
-        for digit in &self.digits {
-            write!(f, "{digit}")?;
-        }
+        self.digits.iter().try_for_each(|digit| f.write_char(char::from(b'0' + digit)))?;
         (exponent..self.exponent).try_for_each(|_| f.write_str("0"))
     }
 }

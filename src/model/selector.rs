@@ -47,6 +47,14 @@ enum Operator {
     LessThan(i64),
 }
 
+/// A label that every label set which is meant has, by which an index narrows the search.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Need<'s> {
+    pub(super) key: &'s str,
+    /// The values that do, each once; `None` where it does not depend on the value alone.
+    pub(super) values: Option<&'s [String]>,
+}
+
 /// A symbol or a word of a label selector; empty at the end.
 #[derive(Clone, Copy)]
 struct Token<'s> {
@@ -94,6 +102,15 @@ impl Selector {
     /// Whether a label set is meant, of which `label` gives the value of a key.
     pub fn matches<'l>(&self, label: impl Fn(&str) -> Option<&'l str>) -> bool {
         self.requirements.iter().all(|requirement| requirement.accepts(label(&requirement.key)))
+    }
+
+    /// A label for each requirement that a set without it cannot meet: all but `!=`, `notin` and `!key`.
+    pub(super) fn needs(&self) -> impl Iterator<Item = Need<'_>> {
+        self.requirements.iter().filter_map(|Requirement { key, operator, values }| match operator {
+            Operator::Equals | Operator::DoubleEquals | Operator::In => Some(Need { key, values: Some(values) }),
+            Operator::Exists | Operator::GreaterThan(_) | Operator::LessThan(_) => Some(Need { key, values: None }),
+            Operator::DoesNotExist | Operator::NotEquals | Operator::NotIn => None,
+        })
     }
 
     /// The keys that decide, in order, each once.

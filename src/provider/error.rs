@@ -44,16 +44,18 @@ pub enum Cause {
     },
     UnknownObject,
     NothingSelected,
-    /// By name of the object.
-    NoObjectHasData(Vec<(String, Cause)>),
-    /// By URL of the target.
-    NoTargetHasData(Vec<(String, String)>),
+    /// The first few by name of the object, and how many there are.
+    NoObjectHasData {
+        first: Vec<(String, Cause)>,
+        all: usize,
+    },
+    NoTargetHasData(Reasons),
     LowCoverage {
         coverage: Coverage,
         least: f64,
-        reasons: Vec<(String, String)>,
+        reasons: Reasons,
     },
-    /// There is data, but none of the groups that the selector (empty while it is not known here) means.
+    /// There is data, but none of the groups that the selector means.
     NoGroupSelected(String),
     /// The selector names a label that the definition is not split by: a mistake of the asker.
     NotSplitBy {
@@ -63,8 +65,17 @@ pub enum Cause {
     NoValue(Absence),
 }
 
+/// Why targets have no data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reasons {
+    /// URL and reason of the first few.
+    pub first: Vec<(String, String)>,
+    /// How many there are.
+    pub all: usize,
+}
+
 /// Reasons written out at most: a condition of an HPA is read on one screen.
-const REASONS_MAX: usize = 3;
+pub(super) const REASONS_MAX: usize = 3;
 
 // === impl Error ===
 
@@ -151,13 +162,6 @@ impl fmt::Display for Subject {
 // === impl Cause ===
 
 impl Cause {
-    pub(super) fn with_selector(self, selector: &Selector) -> Self {
-        match self {
-            Self::NoGroupSelected(_) => Self::NoGroupSelected(selector.to_string()),
-            other => other,
-        }
-    }
-
     pub(super) fn unknown_metric(metric: &str, config: &Config) -> Self {
         let known: Vec<String> = config.metrics.iter().map(|definition| definition.name.clone()).collect();
         let near = |name: &&String| strsim::normalized_levenshtein(metric, name) >= 0.6;
@@ -184,18 +188,17 @@ impl fmt::Display for Cause {
             Self::NothingSelected => f.write_str(
                 "the selector matches no object that has a target; check the selector and the targets' labels",
             ),
-            Self::NoObjectHasData(objects) => {
-                let reasons: Vec<_> = objects.iter().map(|(name, cause)| format!("{name}: {cause}")).collect();
-                write!(f, "none of the {} objects has data; {}", objects.len(), joined(&reasons))
+            Self::NoObjectHasData { first, all } => {
+                let first: Vec<_> = first.iter().map(|(name, cause)| format!("{name}: {cause}")).collect();
+                write!(f, "none of the {all} objects has data; {}", joined(&first, *all))
             }
-            Self::NoTargetHasData(reasons) => write!(f, "{}", by_target(reasons)),
+            Self::NoTargetHasData(reasons) => reasons.fmt(f),
             Self::LowCoverage { coverage, least, reasons } => {
                 let all = coverage.targets_with_data + coverage.targets_missing;
                 write!(
                     f,
-                    "{} of {all} targets have data, a share below min_coverage {least}; {}",
-                    coverage.targets_with_data,
-                    by_target(reasons)
+                    "{} of {all} targets have data, a share below min_coverage {least}; {reasons}",
+                    coverage.targets_with_data
                 )
             }
             Self::NoGroupSelected(selector) => write!(f, "there is data, but none whose labels match {selector}"),
@@ -214,14 +217,16 @@ impl fmt::Display for Cause {
     }
 }
 
-fn by_target(reasons: &[(String, String)]) -> String {
-    let reasons: Vec<_> = reasons.iter().map(|(target, reason)| format!("target {target}: {reason}")).collect();
-    joined(&reasons)
+impl fmt::Display for Reasons {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first: Vec<_> = self.first.iter().map(|(target, reason)| format!("target {target}: {reason}")).collect();
+        f.write_str(&joined(&first, self.all))
+    }
 }
 
-fn joined(reasons: &[String]) -> String {
-    let shown = reasons[..reasons.len().min(REASONS_MAX)].join("; ");
-    match reasons.len().saturating_sub(REASONS_MAX) {
+fn joined(first: &[String], all: usize) -> String {
+    let shown = first.join("; ");
+    match all.saturating_sub(first.len()) {
         0 => shown,
         more => format!("{shown}; and {more} more"),
     }

@@ -230,6 +230,38 @@ fn a_target_whose_samples_grow_old_becomes_missing() {
 }
 
 #[test]
+fn the_first_few_reasons_are_told_and_the_others_counted() {
+    let names = ["a", "b", "c", "d", "e"];
+    let world = World::new(&names);
+    names.iter().for_each(|name| world.fail(name));
+    let reason = "the scrape fails (connect): refused; it never succeeded";
+    let told = ["a", "b", "c"].map(|name| format!("target http://{name}/metrics: {reason}")).join("; ");
+    world.check_absent("deployments.apps", "web", "total", &format!("{told}; and 2 more"));
+    let view = View { config: &world.config, inventory: &world.inventory, storage: &world.storage, now: START };
+    let (pods, all) = (GroupResource::core("pods"), Selector::default());
+    let error =
+        view.custom(&pods, Some("ns"), &Objects::Selected(&all), "total", &all).expect_err("no data").to_string();
+    let told = ["a", "b", "c"].map(|name| format!("{name}: target http://{name}/metrics: {reason}")).join("; ");
+    assert!(error.ends_with(&format!("none of the 5 objects has data; {told}; and 2 more")), "{error}");
+}
+
+#[test]
+fn what_an_answer_reads_is_counted_before_it_is_read() {
+    let world = World::new(&["a", "b", "c", "alone"]);
+    let view = View { config: &world.config, inventory: &world.inventory, storage: &world.storage, now: START };
+    let check = |resource: &str, objects: &Objects<'_>, targets: usize| {
+        let reads_more_than = |bound| view.reads_more_than(bound, &GroupResource::parse(resource), Some("ns"), objects);
+        let reached = (0..5).take_while(|bound| reads_more_than(*bound)).count();
+        assert_eq!(reached, targets, "{resource} {objects:?}");
+    };
+    check("pods", &Objects::Named("a"), 1);
+    check("pods", &Objects::Named("unknown"), 0);
+    check("deployments.apps", &Objects::Named("web"), 3);
+    check("namespaces", &Objects::Named("ns"), 4);
+    check("pods", &Objects::Selected(&Selector::default()), 4);
+}
+
+#[test]
 fn external_items_add_up_or_are_one() {
     let world = World::new(&["a", "b"]);
     world.scrape("a", &["g{q=\"x\"} 10", "g{q=\"y\"} 2"]);
