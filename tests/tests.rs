@@ -20,6 +20,8 @@ mod process;
 mod demo;
 // What the README shows is true.
 mod readme;
+// Seeds of the fuzz targets.
+mod fuzz;
 // Programs that nobody here wrote: Prometheus, node exporter, promtool.
 mod real;
 // A changed configuration file.
