@@ -49,3 +49,17 @@ fn selectors_mean_the_same_when_written_again() {
 fn quantities_mean_the_same_when_written_again() {
     check(&["tests/fuzz/seeds/quantity"], properties::quantity);
 }
+
+#[test]
+fn every_fuzz_target_is_built_and_run_and_its_seeds_are_tested() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let (script, manifest, here) = (text(".ci/fuzz"), text("tests/fuzz/Cargo.toml"), text("tests/fuzz.rs"));
+    let run = script.lines().find_map(|line| line.strip_prefix("targets=(")?.strip_suffix(')')).expect("the list");
+    for path in files(&root.join("tests/fuzz/targets")) {
+        let name = path.file_stem().and_then(|name| name.to_str()).expect("UTF-8");
+        assert!(run.split(' ').any(|target| target == name), ".ci/fuzz does not run {name}");
+        assert!(manifest.contains(&format!("name = \"{name}\"")), "tests/fuzz/Cargo.toml does not build {name}");
+        assert!(here.contains(&format!("properties::{name})")), "no test checks the seeds of {name}");
+    }
+}
