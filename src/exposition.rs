@@ -1,7 +1,8 @@
-//! The exposition formats: text 0.0.4 and OpenMetrics 1.0.
+//! The exposition formats: text 0.0.4, OpenMetrics 1.0 and protobuf.
 //!
-//! In: the bytes of one page. Out: its wanted sample lines and the types of its families in page order, or one
-//! error with its line. Lines that nobody wants are checked cheaply and never decoded; nothing is allocated per line.
+//! In: the bytes of one page. Out: its wanted samples and what it says of its families in page order, or one
+//! error with its place. Lines and families that nobody wants are checked cheaply and never decoded; nothing is allocated
+//! per line of text.
 //! Never here: I/O, clocks, and a page that is no exposition counted as one without samples.
 //!
 //! Where the formats leave room, what Prometheus reads is read. More lenient than Prometheus: CRLF, a byte order
@@ -11,6 +12,7 @@
 mod metadata;
 mod names;
 mod number;
+mod protobuf;
 mod sample;
 mod series;
 
@@ -19,7 +21,7 @@ use std::fmt;
 
 use memchr::{memchr, memchr_iter};
 
-use crate::model::Timestamp;
+use crate::model::{NativeHistogram, Timestamp};
 pub use metadata::FamilyType;
 use metadata::Metadata;
 use names::Names;
@@ -32,19 +34,37 @@ pub enum Format {
     Text,
     /// OpenMetrics 1.0. Timestamps are seconds, exemplars are allowed, `# EOF` is required.
     OpenMetrics,
+    /// Messages `io.prometheus.client.MetricFamily` with their lengths before them: the only format with native
+    /// histograms. Timestamps are milliseconds.
+    Protobuf,
 }
 
-/// One sample line.
+/// One sample line, or what would be one if the page were text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line<'p> {
-    /// Counted from 1.
+    /// Counted from 1; in protobuf the number of the family.
     pub number: usize,
     /// Name and label block as they stand in the page: what [`labels`] decodes, and a key that stays the same from
-    /// scrape to scrape as long as the target writes the series the same way.
-    pub series: &'p str,
+    /// scrape to scrape as long as the target writes the series the same way. From protobuf it is written as Go's
+    /// client library writes the same series in text, so the key does not change with the format either.
+    pub series: Cow<'p, str>,
     /// Metric name of the sample, with its suffix (`_bucket`, `_total`).
     pub name: Cow<'p, str>,
     pub value: f64,
+    /// Time given by the target; most give none.
+    pub timestamp: Option<Timestamp>,
+}
+
+/// A native histogram. Its classic buckets, sum and count are samples beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistogramLine<'p> {
+    /// The number of the family, counted from 1.
+    pub number: usize,
+    /// As [`Line::series`], with the base name.
+    pub series: Cow<'p, str>,
+    /// Name of the family.
+    pub name: Cow<'p, str>,
+    pub histogram: NativeHistogram,
     /// Time given by the target; most give none.
     pub timestamp: Option<Timestamp>,
 }
@@ -54,27 +74,36 @@ pub struct Line<'p> {
 pub enum Event<'p> {
     /// A sample whose name is wanted.
     Sample(Line<'p>),
-    /// A `# TYPE` line, of any family. In OpenMetrics the family `x` of a counter has samples named `x_total`.
+    /// A native histogram whose base name is wanted.
+    Histogram(HistogramLine<'p>),
+    /// The type of any family. In OpenMetrics the family `x` of a counter has samples named `x_total`.
     Type { family: Cow<'p, str>, kind: FamilyType },
+    /// The help of any family.
+    Help { family: Cow<'p, str>, text: Cow<'p, str> },
+    /// The unit of any family that has one: the end of its name.
+    Unit { family: Cow<'p, str>, unit: Cow<'p, str> },
 }
 
 /// What a page held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Lines of any kind.
+    /// Lines of any kind; in protobuf families.
     pub lines: usize,
-    /// Sample lines, wanted or not.
+    /// Sample lines, wanted or not. In protobuf what would be one, a native histogram that is wanted, or a metric of a
+    /// family of which nothing is wanted: its inside is not looked at.
     pub samples: usize,
-    /// Sample lines handed out.
+    /// Sample lines and native histograms handed out.
     pub wanted: usize,
 }
 
 /// Why a page is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// Counted from 1; 0 when the reason is not in the page (its content type).
+    /// Counted from 1; 0 when the reason is not in the page (its content type). In protobuf the number of the family.
     pub line: usize,
     pub kind: ErrorKind,
+    /// `line 3`, or `family 3 (up)`; empty when the reason is not in the page.
+    place: Box<str>,
     message: Box<str>,
 }
 
@@ -82,13 +111,13 @@ pub struct Error {
 pub enum ErrorKind {
     /// Something else altogether: HTML, JSON, an error message in plain text.
     NotExposition,
-    /// OpenMetrics without its last line `# EOF`.
+    /// OpenMetrics without its last line `# EOF`, or protobuf that ends within a family.
     Truncated,
     /// OpenMetrics with text after `# EOF`.
     TextAfterEnd,
-    /// A line that the format does not allow.
+    /// A line or message that the format does not allow, or a histogram that contradicts itself.
     Syntax,
-    /// Bytes that are not UTF-8, or a byte order mark in OpenMetrics.
+    /// Text that is not UTF-8, or a byte order mark in OpenMetrics.
     Encoding,
 }
 
@@ -112,18 +141,21 @@ struct Reader<'p, W, E> {
     ended: bool,
 }
 
-/// Reads a page. `wanted` is asked by sample name and must not change its mind; `event` gets the wanted samples and
-/// all types in page order.
+/// Reads a page. `wanted` is asked by sample name, for native histograms by base name, and must not change its mind;
+/// `event` gets the wanted samples and all types, helps and units in page order.
 ///
 /// # Errors
-/// The first line that cannot be read fails the page, as in Prometheus. Events of the lines before it have been
-/// handed out by then; the caller drops them.
+/// The first line or family that cannot be read fails the page, as in Prometheus. Events of what stands before it have
+/// been handed out by then; the caller drops them.
 pub fn read<'p>(
     page: &'p [u8],
     format: Format,
     wanted: impl FnMut(&str) -> bool,
     event: impl FnMut(Event<'p>),
 ) -> Result<Summary, Error> {
+    if format == Format::Protobuf {
+        return protobuf::read(page, wanted, event);
+    }
     let text = decode(page, format)?;
     let mut reader = Reader {
         format,
@@ -146,12 +178,15 @@ impl Format {
     /// are read as text.
     ///
     /// # Errors
-    /// [`ErrorKind::NotExposition`] for a type that can hold neither format, such as `text/html`.
+    /// [`ErrorKind::NotExposition`] for a type that can hold no format, such as `text/html`, and for protobuf of other
+    /// messages or in another encoding.
     pub fn of_content_type(header: Option<&str>) -> Result<Self, Error> {
-        let media = header.unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+        let mut parts = header.unwrap_or("").split(';');
+        let media = parts.next().unwrap_or("").trim().to_ascii_lowercase();
         let (kind, subtype) = media.split_once('/').unwrap_or(("text", "plain"));
         match (kind, subtype) {
             ("application", "openmetrics-text") => Ok(Self::OpenMetrics),
+            ("application", "vnd.google.protobuf") => protobuf::check_parameters(parts).map(|()| Self::Protobuf),
             ("text", "html" | "xml" | "css" | "javascript" | "json") => Err(Error::content_type(&media)),
             ("text", _) | ("application", "octet-stream") => Ok(Self::Text),
             _ => Err(Error::content_type(&media)),
@@ -197,9 +232,10 @@ impl<'p, W: FnMut(&str) -> bool, E: FnMut(Event<'p>)> Reader<'p, W, E> {
     fn comment(&mut self, line: &'p str) -> Result<(), Fault> {
         match metadata::read(line, self.format)? {
             Metadata::Comment => return Ok(()),
-            Metadata::Described => {}
             Metadata::End => self.ended = true,
             Metadata::Type { family, kind } => (self.event)(Event::Type { family, kind }),
+            Metadata::Help { family, text } => (self.event)(Event::Help { family, text }),
+            Metadata::Unit { family, unit } => (self.event)(Event::Unit { family, unit: Cow::Borrowed(unit) }),
         }
         self.recognised = true;
         Ok(())
@@ -242,7 +278,7 @@ impl<'p, W: FnMut(&str) -> bool, E: FnMut(Event<'p>)> Reader<'p, W, E> {
         self.recognised = true;
         if keep {
             self.summary.wanted += 1;
-            let number = self.summary.lines;
+            let (number, series) = (self.summary.lines, Cow::Borrowed(series));
             (self.event)(Event::Sample(Line { number, series, name, value, timestamp }));
         }
         Ok(())
@@ -262,16 +298,18 @@ impl<'p, W: FnMut(&str) -> bool, E: FnMut(Event<'p>)> Reader<'p, W, E> {
 
 impl Error {
     fn content_type(media: &str) -> Self {
-        let message =
-            format!("expected text/plain or application/openmetrics-text, found content type {}", found(media));
+        let message = format!("expected {MEDIA}, found content type {}", found(media));
         Fault::new(ErrorKind::NotExposition, message).at(0)
     }
 }
 
+/// The types that hold an exposition.
+const MEDIA: &str = "text/plain, application/openmetrics-text or application/vnd.google.protobuf";
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.line > 0 {
-            write!(f, "line {}: ", self.line)?;
+        if !self.place.is_empty() {
+            write!(f, "{}: ", self.place)?;
         }
         f.write_str(&self.message)
     }
@@ -294,7 +332,8 @@ impl Fault {
     }
 
     fn at(self, line: usize) -> Error {
-        Error { line, kind: self.kind, message: self.message }
+        let place = if line > 0 { format!("line {line}") } else { String::new() };
+        Error { line, kind: self.kind, place: place.into(), message: self.message }
     }
 }
 
@@ -307,11 +346,10 @@ fn decode(page: &[u8], format: Format) -> Result<&str, Error> {
         Fault::new(ErrorKind::Encoding, message).at(line)
     })?;
     match (text.strip_prefix('\u{feff}'), format) {
-        (None, _) => Ok(text),
-        (Some(text), Format::Text) => Ok(text),
         (Some(_), Format::OpenMetrics) => {
             Err(Fault::new(ErrorKind::Encoding, "found a byte order mark, which OpenMetrics forbids").at(1))
         }
+        (without_mark, _) => Ok(without_mark.unwrap_or(text)),
     }
 }
 

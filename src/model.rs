@@ -5,11 +5,13 @@
 mod address;
 pub mod field_selector;
 mod inventory;
+pub mod native_histogram;
 pub mod quantity;
 pub mod selector;
 
 pub use address::redacted;
 pub use inventory::{Inventory, Object, ObjectReference};
+pub use native_histogram::{Buckets, NativeHistogram};
 
 use std::collections::BTreeMap;
 use std::fmt;

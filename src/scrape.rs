@@ -328,7 +328,7 @@ fn store_page(
     scrape.samples_scraped = summary.samples;
     let points: Vec<Point<'_>> = lines
         .iter()
-        .map(|line| Point { name: &line.name, series: line.series, value: line.value, timestamp: line.timestamp })
+        .map(|line| Point { name: &line.name, series: &line.series, value: line.value, timestamp: line.timestamp })
         .collect();
     storage::lock(store).commit(&points, scrape, &plan.wanted, plan.bounds(), decode)
 }

@@ -35,6 +35,11 @@ fn openmetrics_pages_mean_the_same_whatever_is_wanted_and_when_written_again() {
 }
 
 #[test]
+fn protobuf_pages_mean_the_same_whatever_is_wanted_and_as_text() {
+    check(&["tests/fuzz/seeds/protobuf"], properties::protobuf);
+}
+
+#[test]
 fn configurations_are_sound_or_refused_with_places() {
     let folders = ["tests/fuzz/seeds/configuration", "tests/fixtures/config", "deploy/config", "deploy/demo"];
     check(&folders, properties::configuration);

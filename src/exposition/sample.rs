@@ -22,8 +22,8 @@ pub(super) fn value_and_time(rest: &str, format: Format) -> Result<(f64, Option<
 
 fn timestamp(token: &str, format: Format) -> Result<Timestamp, Fault> {
     let (read, expected) = match format {
-        Format::Text => (number::milliseconds(token), "a timestamp in whole milliseconds after the value"),
         Format::OpenMetrics => (number::seconds(token), "a timestamp in seconds after the value"),
+        _ => (number::milliseconds(token), "a timestamp in whole milliseconds after the value"),
     };
     read.ok_or_else(|| Fault::expected(expected, token))
 }

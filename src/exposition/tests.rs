@@ -78,10 +78,17 @@ an exemplar ¦ m_total 17 # {trace_id="x"} 0.67⏎# EOF⏎ ¦ m_total 17
 an exemplar with times ¦ m{le="1"} 17 9.5 # {trace_id="x } # {"} 0.67 1520879607.789⏎# EOF⏎ ¦ m{le="1"} 17 @9500
 an exemplar without labels ¦ m 17 #{}0.67⏎# EOF⏎ ¦ m 17
 created samples ¦ m_created 1520430000.123⏎# EOF⏎ ¦ m_created 1520430000.123
-units ¦ # UNIT m_seconds seconds⏎# EOF⏎ ¦ 
+units ¦ # UNIT m_seconds seconds⏎# EOF⏎ ¦ unit m_seconds seconds
+a unit of several words ¦ # UNIT m_queue_bytes  queue_bytes ⏎# EOF⏎ ¦ unit m_queue_bytes queue_bytes
+a unit of a quoted name ¦ # UNIT "m.n_bytes" bytes⏎# EOF⏎ ¦ unit m.n_bytes bytes
+no unit ¦ # UNIT m⏎# UNIT n ⏎# EOF⏎ ¦ unit m ; unit n 
+a unit that is not the end of the name ¦ # UNIT m_seconds bytes⏎# EOF⏎ ¦ syntax: line 1: expected a unit that ends the name "m_seconds" behind "_", found "bytes"
+a unit that is a part of a word ¦ # UNIT m_kilobytes bytes⏎# EOF⏎ ¦ syntax: line 1: expected a unit that ends the name "m_kilobytes" behind "_", found "bytes"
+a unit that is the whole name ¦ # UNIT bytes bytes⏎# EOF⏎ ¦ syntax: line 1: expected a unit that ends the name "bytes" behind "_", found "bytes"
 info ¦ # TYPE m info⏎m_info{v="1"} 1⏎# EOF⏎ ¦ type m info; m_info{v="1"} 1
-stateset ¦ # TYPE m stateset⏎# EOF⏎ ¦ type m stateset
-gaugehistogram ¦ # TYPE m gaugehistogram⏎# EOF⏎ ¦ type m gaugehistogram
+info of several things ¦ # TYPE m info⏎m_info{entity="c",name="a"} 1⏎m_info{entity="d",name="b"} 1.0⏎# EOF⏎ ¦ type m info; m_info{entity="c",name="a"} 1; m_info{entity="d",name="b"} 1
+stateset ¦ # TYPE m stateset⏎m{m="on"} 1⏎m{m="off"} 0⏎m{m="half way",x="y"} 0⏎# EOF⏎ ¦ type m stateset; m{m="on"} 1; m{m="off"} 0; m{m="half way",x="y"} 0
+gaugehistogram ¦ # TYPE m gaugehistogram⏎m_bucket{le="0.5"} 2⏎m_bucket{le="+Inf"} 3 9.5 # {a="b"} 4⏎m_gcount 3⏎m_gsum -2.5⏎# EOF⏎ ¦ type m gaugehistogram; m_bucket{le="0.5"} 2; m_bucket{le="+Inf"} 3 @9500; m_gcount 3; m_gsum -2.5
 unknown ¦ # TYPE m unknown⏎# EOF⏎ ¦ type m unknown
 no end ¦ m 1⏎ ¦ truncated: line 1: the page is cut off: its last line is not "# EOF"
 nothing at all ¦  ¦ truncated: the page is cut off: its last line is not "# EOF"
@@ -138,26 +145,31 @@ m{""="n"} 1 ¦ expected a name in quotes, found "\"\"=\"n\"} 1"
 fn render(page: &[u8], format: Format, wanted: &str) -> String {
     let mut said = Vec::new();
     let keep = |name: &str| wanted == "*" || wanted.split(' ').any(|wanted| wanted == name);
-    let result = read(page, format, keep, |event| said.push(show(event)));
+    let result = read(page, format, keep, |event| said.extend(show(event)));
     match result {
         Ok(summary) => {
-            assert_eq!(summary.wanted, said.iter().filter(|line| !line.starts_with("type ")).count());
+            let is_sample = |line: &&String| !line.starts_with("type ") && !line.starts_with("unit ");
+            assert_eq!(summary.wanted, said.iter().filter(is_sample).count());
             said.join("; ")
         }
         Err(error) => format!("{}: {error}", words(error.kind)),
     }
 }
 
-fn show(event: Event<'_>) -> String {
-    match event {
+/// What an event says; help has its own test.
+fn show(event: Event<'_>) -> Option<String> {
+    Some(match event {
+        Event::Help { .. } => return None,
+        Event::Histogram(line) => panic!("there are none in text: {line:?}"),
         Event::Type { family, kind } => format!("type {family} {}", kind.name()),
+        Event::Unit { family, unit } => format!("unit {family} {unit}"),
         Event::Sample(line) => {
-            let (name, labels) = labels(line.series).expect("a series that was read decodes");
+            let (name, labels) = labels(&line.series).expect("a series that was read decodes");
             assert_eq!(name, line.name);
             let time = line.timestamp.map_or(String::new(), |time| format!(" @{}", time.0));
             format!("{name}{labels} {}{time}", line.value)
         }
-    }
+    })
 }
 
 /// The rows of a table, with the marks in it replaced by what they stand for.
@@ -310,11 +322,12 @@ fn a_line_carries_its_number_and_its_series_as_written() {
         |_| true,
         |event| {
             if let Event::Sample(line) = event {
-                lines.push((line.number, line.series));
+                lines.push((line.number, line.series.into_owned()));
             }
         },
     )
     .expect("a good page");
+    let lines: Vec<(usize, &str)> = lines.iter().map(|(number, series)| (*number, series.as_str())).collect();
     assert_eq!(lines, [(2, "m { b=\"2\", a=\"\\n\" }"), (3, "{\"n\"}"), (4, "o")]);
 }
 
@@ -335,21 +348,28 @@ fn content_types_choose_the_format() {
     for header in ["application/openmetrics-text", "Application/OpenMetrics-Text ; version=1.0.0; charset=utf-8"] {
         assert_eq!(format(Some(header)), Ok(Format::OpenMetrics), "{header:?}");
     }
-    for header in [
-        "text/html",
-        "text/html; charset=utf-8",
-        "application/json",
-        "application/problem+json",
-        "image/png",
-        "application/vnd.google.protobuf",
-    ] {
+    for header in ["text/html", "text/html; charset=utf-8", "application/json", "application/problem+json", "image/png"]
+    {
         assert!(format(Some(header)).is_err(), "{header:?}");
     }
     let said = format(Some("text/html; charset=utf-8"));
-    assert_eq!(
-        said,
-        Err("expected text/plain or application/openmetrics-text, found content type \"text/html\"".into())
-    );
+    assert_eq!(said, Err(format!("expected {MEDIA}, found content type \"text/html\"")));
+}
+
+#[test]
+fn help_is_told_without_its_escapes() {
+    let page = "# HELP m a \\\\ b \\n c \\\" d \\x\n# HELP \"m n\"  two blanks\n# HELP n\n# EOF\n";
+    for (format, quote) in [(Format::Text, "\\\""), (Format::OpenMetrics, "\"")] {
+        let mut told = Vec::new();
+        let event = |event| match event {
+            Event::Help { family, text } => told.push((family.into_owned(), text.into_owned())),
+            other => panic!("{other:?}"),
+        };
+        read(page.as_bytes(), format, |_| true, event).expect("a good page");
+        let expected =
+            [("m", format!("a \\ b \n c {quote} d \\x")), ("m n", " two blanks".into()), ("n", String::new())];
+        assert_eq!(told, expected.map(|(family, text)| (family.to_owned(), text)));
+    }
 }
 
 #[test]
@@ -407,11 +427,11 @@ proptest! {
             let Event::Sample(line) = event else { panic!("no types were written") };
             let (name, pairs, text) = &series[at];
             at += 1;
-            assert_eq!((line.number, line.series, &*line.name), (at, text.as_str(), name.as_str()));
+            assert_eq!((line.number, &*line.series, &*line.name), (at, text.as_str(), name.as_str()));
             assert_eq!((line.value.to_bits(), line.timestamp), (value.to_bits(), time.map(Timestamp)));
             let told = pairs.iter().filter(|(_, value)| !value.is_empty());
             let expected = Labels::new(told.map(|(name, value)| (name.as_str(), value.as_str())));
-            assert_eq!(labels(line.series), Ok((name.clone(), expected)));
+            assert_eq!(labels(&line.series), Ok((name.clone(), expected)));
         });
         prop_assert_eq!(result.map(|summary| summary.wanted), Ok(series.len()));
     }
@@ -428,7 +448,7 @@ proptest! {
             let all = read(page.as_bytes(), format, |_| true, |event| if let Event::Sample(line) = event { series.push(line.series) });
             let none = read(page.as_bytes(), format, |_| false, |_| {});
             for text in series {
-                prop_assert!(!matches!(labels(text), Err(LabelError::Syntax(_))), "{}", text);
+                prop_assert!(!matches!(labels(&text), Err(LabelError::Syntax(_))), "{}", text);
             }
             if let Ok(all) = all {
                 prop_assert_eq!(none, Ok(Summary { wanted: 0, ..all }));
@@ -457,7 +477,7 @@ proptest! {
         let [ours] = ours.as_slice() else { panic!("one sample") };
         prop_assert!(ours.value == their_value || ours.value.is_nan() && their_value.is_nan());
         prop_assert!(time.is_none() || ours.timestamp.map(|time| time.0) == Some(theirs.timestamp.timestamp_millis()));
-        let (our_name, our_labels) = labels(ours.series).expect("a series that was read decodes");
+        let (our_name, our_labels) = labels(&ours.series).expect("a series that was read decodes");
         prop_assert_eq!(our_name, theirs.metric.clone());
         prop_assert_eq!(our_labels, Labels::new(theirs.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()))));
     }
@@ -487,7 +507,7 @@ fn huge_values_and_very_many_labels_take_linear_time() {
             |_| true,
             |event| {
                 let Event::Sample(line) = event else { panic!("no types were written") };
-                assert_eq!(labels(line.series).expect("a series that was read decodes").1.len(), count);
+                assert_eq!(labels(&line.series).expect("a series that was read decodes").1.len(), count);
             },
         )
         .expect("a good page");

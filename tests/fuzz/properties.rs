@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use plimsoll::config;
-use plimsoll::exposition::{self, ErrorKind, Event, FamilyType, Format, LabelError, Line, Summary};
+use plimsoll::exposition::{self, ErrorKind, Event, FamilyType, Format, HistogramLine, LabelError, Line, Summary};
 use plimsoll::model::field_selector::FieldSelector;
 use plimsoll::model::selector::Selector;
-use plimsoll::model::{Labels, Timestamp, quantity};
+use plimsoll::model::{Labels, Timestamp, native_histogram, quantity};
 
 /// Bytes of an error message: an excerpt of 300 bytes, each of them escaped, and the words around it.
 const MESSAGE_MAX: usize = 2_000;
@@ -27,21 +27,26 @@ pub fn openmetrics(page: &[u8]) {
     page_of_lines(page, Format::OpenMetrics);
 }
 
+/// A page in protobuf.
+pub fn protobuf(page: &[u8]) {
+    let all = Reading::of(page, Format::Protobuf, |_| true);
+    all.does_not_depend_on_what_is_wanted(page, Format::Protobuf);
+    // A family takes a byte at least: its length.
+    assert!(all.end() <= page.len() && all.samples.is_sorted_by_key(|sample| sample.number), "{} bytes", page.len());
+    for sample in &all.samples {
+        is_written_as_in_text(sample);
+        means_the_same_when_written_again(sample, Format::Text);
+    }
+    all.histograms.iter().for_each(is_a_histogram);
+}
+
 fn page_of_lines(page: &[u8], format: Format) {
     let all = Reading::of(page, format, |_| true);
-    let none = Reading::of(page, format, |_| false);
-    let lines = page.split(|byte| *byte == b'\n').count();
-    for reading in [&all, &none] {
-        reading.is_plausible(lines);
-    }
-    all.agrees_with(&none, |_| false);
-    if let Some(sample) = all.samples.last() {
-        let name = sample.name.as_ref();
-        all.agrees_with(&Reading::of(page, format, |asked| asked == name), |asked| asked == name);
-    }
+    all.does_not_depend_on_what_is_wanted(page, format);
     let text = str::from_utf8(page).unwrap_or_default();
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let lines: Vec<&str> = text.split('\n').collect();
+    let lines: Vec<&str> = text.strip_prefix('\u{feff}').unwrap_or(text).split('\n').collect();
+    assert!(page.split(|byte| *byte == b'\n').count() >= all.end(), "{:?} of {} lines", all.result, lines.len());
+    assert!(all.samples.is_sorted_by(|a, b| a.number < b.number) && all.histograms.is_empty());
     for sample in &all.samples {
         stands_in_its_line(sample, lines[sample.number - 1]);
         means_the_same_when_written_again(sample, format);
@@ -50,8 +55,10 @@ fn page_of_lines(page: &[u8], format: Format) {
 
 /// What one reading of a page gives.
 struct Reading<'p> {
+    format: Format,
     result: Result<Summary, exposition::Error>,
     samples: Vec<Line<'p>>,
+    histograms: Vec<HistogramLine<'p>>,
     types: Vec<(String, FamilyType)>,
 }
 
@@ -59,41 +66,55 @@ struct Reading<'p> {
 
 impl<'p> Reading<'p> {
     fn of(page: &'p [u8], format: Format, wanted: impl Fn(&str) -> bool) -> Self {
-        let (mut samples, mut types) = (Vec::new(), Vec::new());
+        let (mut samples, mut histograms, mut types) = (Vec::new(), Vec::new(), Vec::new());
         let result = exposition::read(page, format, &wanted, |event| match event {
             Event::Sample(line) => samples.push(line),
+            Event::Histogram(line) => histograms.push(line),
             Event::Type { family, kind } => types.push((family.into_owned(), kind)),
+            Event::Help { .. } | Event::Unit { .. } => {}
         });
         assert!(samples.iter().all(|sample| wanted(&sample.name)), "nobody asked for one of {samples:?}");
-        Self { result, samples, types }
+        assert!(histograms.iter().all(|line| wanted(&line.name)), "nobody asked for one of {histograms:?}");
+        match &result {
+            Ok(summary) => assert_eq!(summary.wanted, samples.len() + histograms.len()),
+            Err(error) => is_presentable(&error.to_string()),
+        }
+        Self { format, result, samples, histograms, types }
     }
 
-    fn is_plausible(&self, lines: usize) {
-        let numbers: Vec<usize> = self.samples.iter().map(|sample| sample.number).collect();
-        assert!(numbers.is_sorted_by(|a, b| a < b) && numbers.iter().all(|number| (1..=lines).contains(number)));
-        match &self.result {
-            Ok(summary) => {
-                assert!(summary.lines <= lines && summary.samples <= summary.lines, "{summary:?} of {lines}");
-                assert_eq!(summary.wanted, self.samples.len());
-            }
-            Err(error) => {
-                let first = usize::from(error.kind != ErrorKind::Truncated);
-                assert!((first..=lines).contains(&error.line), "{error:?} of {lines} lines");
-                is_presentable(&error.to_string());
-            }
+    /// The last line or family that the reading speaks of.
+    fn end(&self) -> usize {
+        let samples = self.samples.iter().map(|sample| sample.number);
+        let numbers = samples.chain(self.histograms.iter().map(|line| line.number));
+        let result = match &self.result {
+            Ok(summary) => summary.lines,
+            Err(error) => error.line,
+        };
+        assert!(numbers.clone().all(|number| (1..=result).contains(&number)), "a number beyond {result}");
+        result
+    }
+
+    fn does_not_depend_on_what_is_wanted(&self, page: &'p [u8], format: Format) {
+        self.agrees_with(&Self::of(page, format, |_| false), |_| false);
+        let sample = self.samples.last().map(|sample| sample.name.as_ref());
+        let histogram = self.histograms.last().map(|line| line.name.as_ref());
+        for name in sample.into_iter().chain(histogram) {
+            self.agrees_with(&Self::of(page, format, |asked| asked == name), |asked| asked == name);
         }
     }
 
     /// A reading of everything against one of less: that one checks less and hands out less, and is the same else.
     fn agrees_with(&self, less: &Self, wanted: impl Fn(&str) -> bool) {
         let end = match (&self.result, &less.result) {
-            (Ok(all), less) => {
-                let wanted = self.samples.iter().filter(|sample| wanted(&sample.name)).count();
-                assert_eq!(less, &Ok(Summary { wanted, ..*all }), "less is wanted, and something else is read");
+            (Ok(all), Ok(less)) => {
+                // Of families that nobody wants the metrics count, in protobuf.
+                let samples = if self.format == Format::Protobuf { less.samples } else { all.samples };
+                assert_eq!(*less, Summary { samples, wanted: less.wanted, ..*all });
                 usize::MAX
             }
-            (Err(all), less) if all.kind == ErrorKind::Truncated => {
-                assert_eq!(less, &Err(all.clone()), "every line can be read");
+            (Ok(_), Err(less)) => panic!("{less:?} comes only when less is wanted"),
+            (Err(all), Err(less)) if all.kind == ErrorKind::Truncated => {
+                assert_eq!(less, all, "the rest of the page can be read");
                 usize::MAX
             }
             (Err(all), Err(less)) => {
@@ -102,25 +123,22 @@ impl<'p> Reading<'p> {
             }
             (Err(all), Ok(_)) => all.line,
         };
-        let rest = less.samples.iter().take_while(|sample| sample.number < end);
-        assert!(self.samples.iter().filter(|sample| wanted(&sample.name)).eq_by_bits(rest), "other samples");
+        assert!(self.before(end).filter(|(name, _)| wanted(name)).eq(less.before(end)), "other samples");
         let more = less.types.strip_prefix(self.types.as_slice());
         assert!(more.is_some_and(|more| more.is_empty() || self.result.is_err()), "{:?}: {:?}", self.types, less.types);
     }
-}
 
-/// Comparison of samples in which NaN is itself.
-trait SampleIterator<'s, 'p: 's>: Iterator<Item = &'s Line<'p>> + Sized {
-    fn eq_by_bits(self, other: impl Iterator<Item = &'s Line<'p>>) -> bool {
-        let key = |line: &'s Line<'p>| (line.number, line.series, &line.name, line.value.to_bits(), line.timestamp);
-        self.map(key).eq(other.map(key))
+    /// What stands before a line or family, with NaN as it is printed, so that it equals itself.
+    fn before(&self, end: usize) -> impl Iterator<Item = (&str, String)> {
+        let samples = self.samples.iter().map(|line| (line.number, line.name.as_ref(), format!("{line:?}")));
+        let histograms = self.histograms.iter().map(|line| (line.number, line.name.as_ref(), format!("{line:?}")));
+        let all = samples.chain(histograms).filter(move |(number, ..)| *number < end);
+        all.map(|(_, name, text)| (name, text))
     }
 }
 
-impl<'s, 'p: 's, I: Iterator<Item = &'s Line<'p>>> SampleIterator<'s, 'p> for I {}
-
 fn stands_in_its_line(sample: &Line<'_>, line: &str) {
-    let rest = line.trim_start_matches([' ', '\t']).strip_prefix(sample.series);
+    let rest = line.trim_start_matches([' ', '\t']).strip_prefix(sample.series.as_ref());
     let rest = rest.unwrap_or_else(|| panic!("{:?} does not start {line:?}", sample.series));
     let value = rest.split([' ', '\t', '\r']).find(|word| !word.is_empty()).expect("a sample has a value");
     // Of the numbers that both read, the standard library is an independent reader.
@@ -129,8 +147,32 @@ fn stands_in_its_line(sample: &Line<'_>, line: &str) {
     }
 }
 
+/// The key of a series is the same in both formats.
+fn is_written_as_in_text(sample: &Line<'_>) {
+    let page = format!("{} 1\n", sample.series);
+    let text = Reading::of(page.as_bytes(), Format::Text, |_| true);
+    let [line] = text.samples.as_slice() else { panic!("{page:?}: {:?}", text.result) };
+    assert_eq!((&line.series, &line.name), (&sample.series, &sample.name));
+}
+
+/// What the type of a native histogram promises.
+fn is_a_histogram(line: &HistogramLine<'_>) {
+    let histogram = &line.histogram;
+    assert!((native_histogram::SCHEMA_MIN..=native_histogram::SCHEMA_MAX).contains(&histogram.schema), "{line:?}");
+    assert!(histogram.zero_threshold.is_finite() && histogram.zero_threshold >= 0.0, "{line:?}");
+    for buckets in [&histogram.positive, &histogram.negative] {
+        let indices: Vec<i32> = buckets.iter().map(|(index, _)| index).collect();
+        assert!(indices.is_sorted_by(|a, b| a < b), "{line:?}");
+    }
+    match exposition::labels(&line.series) {
+        Ok((name, _)) => assert_eq!(name, line.name),
+        Err(error @ LabelError::Duplicate(_)) => is_presentable(&error.to_string()),
+        Err(error) => panic!("{:?} was read and does not decode: {error}", line.series),
+    }
+}
+
 fn means_the_same_when_written_again(sample: &Line<'_>, format: Format) {
-    let (name, labels) = match exposition::labels(sample.series) {
+    let (name, labels) = match exposition::labels(&sample.series) {
         Ok(decoded) => decoded,
         Err(error @ LabelError::Duplicate(_)) => return is_presentable(&error.to_string()),
         Err(error) => panic!("{:?} was read and does not decode: {error}", sample.series),
@@ -142,7 +184,7 @@ fn means_the_same_when_written_again(sample: &Line<'_>, format: Format) {
     let ([again], Ok(_)) = (again.samples.as_slice(), &again.result) else {
         panic!("{page:?}: {:?}", again.result);
     };
-    assert_eq!((&again.name, again.series), (&sample.name, series.as_str()));
+    assert_eq!((&again.name, again.series.as_ref()), (&sample.name, series.as_str()));
     assert!(same(again.value, sample.value), "{page:?} was {}", sample.value);
     assert_eq!(again.timestamp, sample.timestamp.filter(|time| is_exact(*time, format)), "{page:?}");
     assert_eq!(exposition::labels(&series), Ok((name, labels)));
