@@ -1,14 +1,18 @@
 # Plimsoll. `make run` needs Rust and make; `make test` installs what the tests need.
 
 CARGO ?= cargo
+TIME ?= 60
 
-.PHONY: run test bench lint setup clean help
+.PHONY: run test fuzz bench lint setup clean help
 
 run: ## Build Plimsoll and show the demo: sample services, autoscaling, a live table
 	$(CARGO) run --release -- demo $(ARGS)
 
 test: setup lint ## Install what the tests need and run everything
 	$(CARGO) test --lib --test tests
+
+fuzz: ## Invent inputs for each parser, TIME=60 seconds each; TARGETS names parsers, all without
+	TIME=$(TIME) ./.ci/fuzz $(TARGETS)
 
 bench: ## Measure what Plimsoll costs; ARGS names sections, all without
 	$(CARGO) bench --bench bench -- $(ARGS)

@@ -22,6 +22,8 @@ mod demo;
 mod readme;
 // The protobuf format as a real program writes it.
 mod protobuf;
+// Seeds of the fuzz targets.
+mod fuzz;
 // Programs that nobody here wrote: Prometheus, node exporter, promtool.
 mod real;
 // A changed configuration file.

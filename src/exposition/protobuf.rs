@@ -354,7 +354,8 @@ impl<'p, W: FnMut(&str) -> bool, E: FnMut(Event<'p>)> Reader<'p, W, E> {
 
     fn locate(&self, fault: Fault) -> Error {
         let line = self.summary.lines;
-        let name = if self.name.is_empty() { String::new() } else { format!(" ({})", excerpt(&self.name)) };
+        let name =
+            if self.name.is_empty() { String::new() } else { format!(" ({})", excerpt(&self.name).escape_debug()) };
         Error { line, kind: fault.kind, place: format!("family {line}{name}").into(), message: fault.message }
     }
 }

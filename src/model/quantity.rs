@@ -8,6 +8,8 @@
 //! * `MilliValue` and `Value` of negative fractions: Go rounds some of them up, here all go away from zero.
 //! * Canonical text of decimal quantities of 10^21 and more that end in zeros: Go loses the suffix (`1000E` becomes
 //!   `1`), here it stays `1000E`.
+//! * Canonical text with exponents: Go writes some that it is slow to read, here they are at most 99, which this
+//!   module reads back.
 
 use std::fmt::{self, Write};
 
@@ -149,7 +151,7 @@ impl fmt::Display for Quantity {
             },
             Format::DecimalSI => self.amount.write_decimal(f),
             Format::DecimalExponent => {
-                let exponent = self.amount.exponent.div_euclid(3) * 3;
+                let exponent = self.amount.exponent.min(EXPONENT_MAX).div_euclid(3) * 3;
                 self.amount.write_digits(f, exponent)?;
                 if exponent == 0 { Ok(()) } else { write!(f, "e{exponent}") }
             }
@@ -489,6 +491,20 @@ mod tests {
         }
         let long = "9".repeat(100_000);
         assert_eq!(parse(&long).map(|quantity| quantity.to_string()), Ok(long));
+    }
+
+    #[test]
+    fn exponents_are_written_as_far_as_they_are_read() {
+        for (input, canonical) in [
+            ("1000e99", "1000e99"),
+            ("9990000e3", "9990e6"),
+            ("-120000E+98", "-12000e99"),
+            ("9999999999999999000000000000E+99", "9999999999999999000000000000e99"),
+        ] {
+            let quantity = parse(input).expect(input);
+            assert_eq!(quantity.to_string(), canonical);
+            assert_eq!(parse(canonical).as_ref(), Ok(&quantity), "{input:?}");
+        }
     }
 
     proptest! {

@@ -489,6 +489,10 @@ fn families_that_make_no_sense_fail_the_page_with_their_number() {
             family("m", 6, vec![]),
             "Syntax: family 2 (m): expected a metric type from 0 (counter) to 5 (gauge histogram), found 6",
         ),
+        (
+            family("m\nx 1", 6, vec![]),
+            "Syntax: family 2 (m\\nx 1): expected a metric type from 0 (counter) to 5 (gauge histogram), found 6",
+        ),
         (wrong_type, "Syntax: family 2 (m): expected a metric with the values of its type (counter), found none"),
         (unnamed_label, "Syntax: family 2 (m): expected a label with a name, found \"x\""),
     ] {
