@@ -5,6 +5,7 @@
 
 mod cases;
 mod comparison;
+mod generated;
 mod ours;
 mod reading;
 mod theirs;
@@ -25,4 +26,9 @@ async fn hand_made_pages_are_read_as_prometheus_reads_them_but_where_the_row_say
     let cases = cases::all();
     assert!(cases.len() >= 100, "{} cases", cases.len());
     assert!(check(&cases).await > 20_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn generated_pages_and_their_mutations_are_read_as_prometheus_reads_them() {
+    assert!(check(&generated::all()).await > 3_000);
 }
