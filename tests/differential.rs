@@ -7,10 +7,11 @@ mod cases;
 mod comparison;
 mod generated;
 mod ours;
+mod programs;
 mod reading;
 mod theirs;
 
-use comparison::check;
+use comparison::{Expected, check};
 
 use crate::harness::pages::Page;
 
@@ -31,4 +32,11 @@ async fn hand_made_pages_are_read_as_prometheus_reads_them_but_where_the_row_say
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn generated_pages_and_their_mutations_are_read_as_prometheus_reads_them() {
     assert!(check(&generated::all()).await > 3_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_of_real_programs_are_read_as_prometheus_reads_them() {
+    let pages = programs::pages().await;
+    let cases: Vec<_> = pages.into_iter().map(|page| (page, Expected::Same)).collect();
+    assert!(check(&cases).await > 1_000);
 }
