@@ -6,8 +6,11 @@
 //! Never here: I/O, clocks, and a page that is no exposition counted as one without samples.
 //!
 //! Where the formats leave room, what Prometheus reads is read. More lenient than Prometheus: CRLF, a byte order
-//! mark before text, hexadecimal numbers, several blanks, blank lines and free comments in OpenMetrics, negative
-//! timestamps in text, the type names of both formats in both. Stricter: labels are separated by commas.
+//! mark before text, hexadecimal numbers, blanks anywhere and several of them, blank lines, free comments and a comma
+//! behind the last label in OpenMetrics, negative timestamps in text, the type names of both formats in both. Not
+//! checked: help, units, and whether a sample may have an exemplar. Stricter: labels are separated by commas and stand
+//! once even if they are empty, newlines in values are escaped, the whole page is UTF-8, a NUL byte does not end it,
+//! milliseconds fit 64 bits, and the content type can hold metrics. `tests/differential/cases.rs` has a row for each.
 
 mod metadata;
 mod names;

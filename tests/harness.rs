@@ -1,6 +1,8 @@
 //! The real server on a free port, fake targets with scripted behaviour, and real programs as children.
 
+pub mod pages;
 pub mod program;
+pub mod prometheus;
 pub mod target;
 
 use std::sync::Arc;

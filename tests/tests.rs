@@ -12,6 +12,8 @@ mod api;
 mod client;
 // Configuration files, good and bad, and the samples under deploy/.
 mod config;
+// Plimsoll beside a real Prometheus: the same pages, every sample compared.
+mod differential;
 // Static targets, file_sd and http_sd.
 mod discovery;
 // The whole program as a process: command line, logs, traces, signals, ports.

@@ -90,11 +90,11 @@ pub(super) fn milliseconds(word: &str) -> Option<Timestamp> {
     word.parse().ok().map(Timestamp)
 }
 
-/// A timestamp of OpenMetrics, rounded to milliseconds.
+/// A timestamp of OpenMetrics. What is less than a millisecond is cut off, as in Prometheus.
 pub(super) fn seconds(word: &str) -> Option<Timestamp> {
     /// 2^63, the first number of milliseconds that a timestamp cannot hold.
     const END: f64 = 9_223_372_036_854_775_808.0;
-    let milliseconds = (value(word)? * 1000.0).round();
+    let milliseconds = (value(word)? * 1000.0).trunc();
     (milliseconds.abs() < END).then_some(Timestamp(milliseconds as i64))
 }
 
@@ -301,7 +301,8 @@ mod tests {
             assert_eq!(milliseconds(word), None, "{word:?}");
         }
         assert_eq!(seconds("1520879607.789"), Some(Timestamp(1_520_879_607_789)));
-        assert_eq!(seconds("-0.0014"), Some(Timestamp(-1)));
+        assert_eq!(seconds("1520879607.7899"), Some(Timestamp(1_520_879_607_789)));
+        assert_eq!(seconds("-0.0019"), Some(Timestamp(-1)));
         assert_eq!(seconds("1e9"), Some(Timestamp(1_000_000_000_000)));
         for word in ["NaN", "Inf", "1e300", "9223372036854775.808", "x"] {
             assert_eq!(seconds(word), None, "{word:?}");
