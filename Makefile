@@ -10,7 +10,7 @@ run: ## Build Plimsoll and show the demo: sample services, autoscaling, a live t
 test: setup lint ## Install what the tests need and run everything
 	$(CARGO) test --lib --test tests
 
-bench: ## Measure what Plimsoll costs; ARGS names sections, all without
+bench: setup ## Measure what Plimsoll costs; ARGS names sections, all without; --quick tries them out
 	$(CARGO) bench --bench bench -- $(ARGS)
 
 lint: ## Formatting, clippy, rustdoc

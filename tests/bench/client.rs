@@ -23,8 +23,13 @@ impl Client {
         Self { runtime, http }
     }
 
-    /// Code and body; `None` when there is no answer.
+    /// Code and body; `None` when there is no answer. A connection that was closed while nobody asked gets a second
+    /// try.
     pub fn get(&self, url: &str) -> Option<(u16, String)> {
+        self.try_get(url).or_else(|| self.try_get(url))
+    }
+
+    fn try_get(&self, url: &str) -> Option<(u16, String)> {
         self.runtime.block_on(async {
             let response = self.http.get(url).send().await.ok()?;
             Some((response.status().as_u16(), response.text().await.ok()?))

@@ -54,14 +54,18 @@ const LINES_MAX: usize = 5;
 
 const STYLE: &str = "
   svg { font: 13px system-ui, sans-serif; }
-  .page { fill: #ffffff; } text { fill: #1f2937; } .faint { fill: #6b7280; } .title { font-size: 15px; font-weight: 600; }
+  .page { fill: #ffffff; } text { fill: #1f2937; } .faint { fill: #6b7280; }
+  .title { font-size: 15px; font-weight: 600; }
   .grid { stroke: #e5e7eb; } .axis { stroke: #9ca3af; } .mark { stroke: #6b7280; stroke-dasharray: 5 4; }
   polyline { fill: none; stroke-width: 2.2; stroke-linejoin: round; }
-  .l0 { stroke: #2563eb; } .l1 { stroke: #c2410c; } .l2 { stroke: #047857; } .l3 { stroke: #a21caf; } .l4 { stroke: #854d0e; }
+  .l0 { stroke: #2563eb; } .l1 { stroke: #c2410c; } .l2 { stroke: #047857; }
+  .l3 { stroke: #a21caf; } .l4 { stroke: #854d0e; }
   .d0 { fill: #2563eb; } .d1 { fill: #c2410c; } .d2 { fill: #047857; } .d3 { fill: #a21caf; } .d4 { fill: #854d0e; }
   @media (prefers-color-scheme: dark) {
-    .page { fill: #0d1117; } text { fill: #e5e7eb; } .faint { fill: #9ca3af; } .grid { stroke: #30363d; } .axis { stroke: #6b7280; }
-    .l0 { stroke: #60a5fa; } .l1 { stroke: #fb923c; } .l2 { stroke: #34d399; } .l3 { stroke: #e879f9; } .l4 { stroke: #facc15; }
+    .page { fill: #0d1117; } text { fill: #e5e7eb; } .faint { fill: #9ca3af; }
+    .grid { stroke: #30363d; } .axis { stroke: #6b7280; }
+    .l0 { stroke: #60a5fa; } .l1 { stroke: #fb923c; } .l2 { stroke: #34d399; }
+    .l3 { stroke: #e879f9; } .l4 { stroke: #facc15; }
     .d0 { fill: #60a5fa; } .d1 { fill: #fb923c; } .d2 { fill: #34d399; } .d3 { fill: #e879f9; } .d4 { fill: #facc15; }
   }";
 
@@ -85,10 +89,10 @@ impl Chart {
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" \
              height=\"{HEIGHT}\" role=\"img\" aria-label=\"{0}\">\n<style>{STYLE}\n</style>\n\
-             <rect class=\"page\" width=\"100%\" height=\"100%\" rx=\"6\"/>\n\
-             <text class=\"title\" x=\"{LEFT}\" y=\"26\">{0}</text>\n",
+             <rect class=\"page\" width=\"100%\" height=\"100%\" rx=\"6\"/>\n",
             escape(&self.title)
         );
+        put_text(&mut svg, "title", (LEFT, 26.0), "start", &self.title);
         self.draw_axes(&mut svg, &x, &y);
         self.draw_marks(&mut svg, &x);
         for (i, line) in self.lines.iter().enumerate() {
@@ -103,63 +107,26 @@ impl Chart {
         for tick in y.ticks() {
             let at = y.place(tick);
             put(svg, format_args!("<path class=\"grid\" d=\"M{LEFT} {at:.1}H{right}\"/>"));
-            put(
-                svg,
-                format_args!(
-                    "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-                    LEFT - 8.0,
-                    at + 4.5,
-                    short(tick)
-                ),
-            );
+            put_text(svg, "", (LEFT - 8.0, at + 4.5), "end", &short(tick));
         }
         for tick in x.ticks() {
             let at = x.place(tick);
             put(svg, format_args!("<path class=\"axis\" d=\"M{at:.1} {bottom}v5\"/>"));
-            put(
-                svg,
-                format_args!(
-                    "<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-                    bottom + 20.0,
-                    short(tick)
-                ),
-            );
+            put_text(svg, "", (at, bottom + 20.0), "middle", &short(tick));
         }
         put(svg, format_args!("<path class=\"axis\" d=\"M{LEFT} {bottom}H{right}\"/>"));
-        let middle = (LEFT + right) / 2.0;
-        put(
-            svg,
-            format_args!(
-                "<text class=\"faint\" x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-                HEIGHT - 14.0,
-                escape(self.x.label)
-            ),
-        );
-        let middle = (TOP + bottom) / 2.0;
-        put(
-            svg,
-            format_args!(
-                "<text class=\"faint\" transform=\"translate(22 {middle}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
-                escape(self.y.label)
-            ),
-        );
+        put_text(svg, "faint", ((LEFT + right) / 2.0, HEIGHT - 14.0), "middle", self.x.label);
+        put(svg, format_args!("<g transform=\"translate(22 {}) rotate(-90)\">", (TOP + bottom) / 2.0));
+        put_text(svg, "faint", (0.0, 0.0), "middle", self.y.label);
+        put(svg, format_args!("</g>"));
     }
 
     fn draw_marks(&self, svg: &mut String, x: &Mapping) {
         for (at, text) in &self.marks {
             let at = x.place(*at);
             put(svg, format_args!("<path class=\"mark\" d=\"M{at:.1} {TOP}V{}\"/>", HEIGHT - BOTTOM));
-            let anchor = if at > WIDTH / 2.0 { ("end", -6.0) } else { ("start", 6.0) };
-            put(
-                svg,
-                format_args!(
-                    "<text class=\"faint\" x=\"{:.1}\" y=\"{}\" text-anchor=\"{}\">{}</text>",
-                    at + anchor.1,
-                    TOP + 14.0,
-                    anchor.0,
-                    escape(text)
-                ),
-            );
+            let (anchor, aside) = if at > WIDTH / 2.0 { ("end", -6.0) } else { ("start", 6.0) };
+            put_text(svg, "faint", (at + aside, HEIGHT - BOTTOM - 10.0), anchor, text);
         }
     }
 
@@ -167,7 +134,7 @@ impl Chart {
         let mut at = LEFT;
         for (i, line) in self.lines.iter().enumerate() {
             put(svg, format_args!("<path class=\"l{}\" stroke-width=\"3\" d=\"M{at:.0} 48h18\"/>", i % LINES_MAX));
-            put(svg, format_args!("<text x=\"{:.0}\" y=\"52.5\">{}</text>", at + 24.0, escape(&line.name)));
+            put_text(svg, "", (at + 24.0, 52.5), "start", &line.name);
             // The width of text is not known here; 7 px per character is a little more than it takes.
             at += 48.0 + 7.0 * line.name.chars().count() as f64;
         }
@@ -241,6 +208,11 @@ fn short(value: f64) -> String {
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+}
+
+fn put_text(svg: &mut String, class: &str, (x, y): (f64, f64), anchor: &str, text: &str) {
+    let text = escape(text);
+    put(svg, format_args!("<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{text}</text>"));
 }
 
 fn put(svg: &mut String, element: std::fmt::Arguments<'_>) {

@@ -4,8 +4,6 @@
 //! they work. The table goes to the terminal and to `target/bench/table.md`, curves to `target/bench/*.svg`. Everything
 //! that is measured is a real process on loopback; it ends with its section, also when that fails.
 
-#![expect(clippy::disallowed_methods, reason = "time is measured here, and what serves pages ends with the process")]
-
 mod churn;
 mod client;
 mod curve;

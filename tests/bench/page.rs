@@ -58,6 +58,12 @@ impl Page {
         Self { answer, places }
     }
 
+    /// Lines of the page, without the head.
+    pub fn lines(&self) -> usize {
+        let head = self.answer.windows(4).position(|end| end == b"\r\n\r\n").expect("there is one");
+        self.answer[head + 4..].iter().filter(|byte| **byte == b'\n').count()
+    }
+
     /// The answer of a moment: numbers that grow with `tick`, as those of counters do.
     pub fn at(&self, tick: u64) -> Vec<u8> {
         let mut answer = self.answer.clone();

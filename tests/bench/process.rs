@@ -24,6 +24,9 @@ pub struct Memory {
 /// system time comes from the scheduler's exact count, so 10 ms is a rounding and not a sampling.
 const TICKS_PER_SECOND: u64 = 100;
 
+/// A connection to each of 10,000 pods takes as many files; the usual limit is 1,024.
+const EXEC: &str = r#"ulimit -n "$(ulimit -Hn)" && exec "$0" "$@""#;
+
 /// The path of an installed program; panics with the way to install it.
 pub fn installed(program: &str, package: &str) -> PathBuf {
     let paths = std::env::var_os("PATH").unwrap_or_default();
@@ -39,7 +42,7 @@ impl Process {
         let log = folder.join(name).with_extension("log");
         let output = File::create(&log).expect("a log file");
         let mut command = Command::new(installed("setpriv", "util-linux"));
-        command.args(["--pdeathsig", "KILL", "--"]).arg(program).args(arguments).stdin(Stdio::null());
+        command.args(["--pdeathsig", "KILL", "--", "sh", "-c", EXEC]).arg(program).args(arguments).stdin(Stdio::null());
         command.stdout(output.try_clone().expect("a second handle")).stderr(output);
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Self { name, child, log }

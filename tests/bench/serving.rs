@@ -19,7 +19,7 @@ struct Question {
     items: usize,
     /// What Prometheus has to answer for the same.
     query: Option<String>,
-    goal: Option<Duration>,
+    goal: Option<(&'static str, Duration)>,
 }
 
 const CUSTOM: &str = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/agents";
@@ -36,7 +36,7 @@ pub fn run() -> Section {
     std::thread::sleep(Duration::from_secs(pace.interval));
     let idle = [background(&plimsoll), background(&prometheus)];
     let floor = cost(&plimsoll, &plimsoll.url("/livez"), idle[0]);
-    let mut rows = vec![Row::new("`/livez`: TLS and HTTP alone", per_request(floor))];
+    let mut rows = vec![Row::new("`/livez`: TLS and HTTP alone", time(floor))];
     for question in questions() {
         rows.push(question.row(&plimsoll, &prometheus, idle));
     }
@@ -53,10 +53,6 @@ pub fn run() -> Section {
     }
 }
 
-fn per_request(cost: Duration) -> String {
-    format!("{} CPU", time(cost))
-}
-
 fn questions() -> Vec<Question> {
     let (pod, batch) = (pod_name(7), batch_name(7));
     let by_pod =
@@ -71,7 +67,7 @@ fn questions() -> Vec<Question> {
     };
     vec![
         Question {
-            goal: Some(Duration::from_micros(50)),
+            goal: Some(("≤ 50 µs", Duration::from_micros(50))),
             ..custom("one pod, rate", &format!("pods/{pod}/requests_per_second"), 1, by_pod(&format!("pod=\"{pod}\"")))
         },
         custom(
@@ -87,7 +83,7 @@ fn questions() -> Vec<Question> {
             by_pod(&format!("batch=\"{batch}\"")),
         ),
         Question {
-            goal: Some(Duration::from_millis(2)),
+            goal: Some(("≤ 2 ms", Duration::from_millis(2))),
             ..custom(
                 "`pods/*`, a selector that matches 1,000, rate",
                 "pods/%2A/requests_per_second?labelSelector=app%3Dweb-0",
@@ -138,7 +134,7 @@ impl Question {
         let url = plimsoll.url(&self.path);
         self.check(plimsoll, &url);
         let figure = cost(plimsoll, &url, idle);
-        let mut row = Row::new(self.what, per_request(figure));
+        let mut row = Row::new(self.what, time(figure));
         if let Some(query) = &self.query {
             let url = query_url(&prometheus.base, query);
             let answer = prometheus.client.json(&url);
@@ -149,7 +145,7 @@ impl Question {
                 .beside(format!("Prometheus {}", time(baseline)), times(baseline.as_secs_f64(), figure.as_secs_f64()));
         }
         match self.goal {
-            Some(goal) => row.goal(format!("≤ {}", time(goal)), figure <= goal),
+            Some((goal, most)) => row.goal(goal, figure <= most),
             None => row,
         }
     }
