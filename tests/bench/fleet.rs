@@ -61,7 +61,7 @@ fn warm_up(servers: &mut [Server; 3], plan: &Plan) {
     let [plimsoll, others @ ..] = servers;
     plimsoll.wait_ready(plan.pace);
     for prometheus in others {
-        prometheus.wait_query("sum(up)", plan.targets as f64, Duration::from_secs(4 * plan.pace.interval));
+        prometheus.wait_query("sum(up)", plan.targets as f64);
     }
     // So that the last one has scraped everything twice, and the windows of the first are full.
     std::thread::sleep(Duration::from_secs(plan.pace.interval));

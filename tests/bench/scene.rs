@@ -50,6 +50,8 @@ pub const DEPLOYMENT_SIZE: usize = 1000;
 pub const BATCH_SIZE: usize = 10;
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// For two rounds of scrapes, on a machine that may be busy.
+const SCRAPES_TIMEOUT: Duration = Duration::from_secs(180);
 
 // === impl Scene ===
 
@@ -149,15 +151,14 @@ impl Server {
     /// Waits until Plimsoll has scraped every target twice.
     pub fn wait_ready(&mut self, pace: Pace) {
         let (url, client) = (self.url("/readyz"), &self.client);
-        let patience = Duration::from_secs(4 * pace.interval + 30);
         progress(format_args!("waiting until all targets are scraped twice, some {} s", 2 * pace.interval));
-        self.process.wait_for("readiness", patience, |_| client.get(&url).filter(|(code, _)| *code == 200));
+        self.process.wait_for("readiness", SCRAPES_TIMEOUT, |_| client.get(&url).filter(|(code, _)| *code == 200));
     }
 
     /// Waits until a query of Prometheus gives at least this.
-    pub fn wait_query(&mut self, query: &str, least: f64, patience: Duration) {
+    pub fn wait_query(&mut self, query: &str, least: f64) {
         let (base, client) = (self.base.clone(), &self.client);
-        self.process.wait_for(query, patience, |_| {
+        self.process.wait_for(query, SCRAPES_TIMEOUT, |_| {
             let (_, body) = client.get(&query_url(&base, query))?;
             let found = scalar(&serde_json::from_str(&body).ok()?)?;
             (found >= least).then_some(())

@@ -32,7 +32,7 @@ pub fn run() -> Section {
     let mut plimsoll = scene.plimsoll(pace);
     let mut prometheus = scene.prometheus("prometheus", pace, Keeps::Everything);
     plimsoll.wait_ready(pace);
-    prometheus.wait_query("sum(up)", DEPLOYMENT_SIZE as f64, Duration::from_secs(60));
+    prometheus.wait_query("sum(up)", DEPLOYMENT_SIZE as f64);
     std::thread::sleep(Duration::from_secs(pace.interval));
     let idle = [background(&plimsoll), background(&prometheus)];
     let floor = cost(&plimsoll, &plimsoll.url("/livez"), idle[0]);
