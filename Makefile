@@ -14,7 +14,7 @@ test: setup lint ## Install what the tests need and run everything
 fuzz: ## Invent inputs for each parser, TIME=60 seconds each; TARGETS names parsers, all without
 	TIME=$(TIME) ./.ci/fuzz $(TARGETS)
 
-bench: ## Measure what Plimsoll costs; ARGS names sections, all without
+bench: setup ## Measure what Plimsoll costs; ARGS names sections, all without; --quick tries them out
 	$(CARGO) bench --bench bench -- $(ARGS)
 
 lint: ## Formatting, clippy, rustdoc

@@ -1,11 +1,24 @@
 //! `make bench`: what Plimsoll costs, each figure beside a named baseline of the same run.
 //!
-//! `make bench ARGS="parse serving"` runs the named sections only. The table goes to the terminal and to
-//! `target/bench/table.md`, curves to `target/bench/*.svg`.
+//! `make bench ARGS="fleet serving"` runs the named sections only; `--quick` makes them small and short, to see that
+//! they work. The table goes to the terminal and to `target/bench/table.md`, curves to `target/bench/*.svg`. Everything
+//! that is measured is a real process on loopback; it ends with its section, also when that fails.
 
 mod allocations;
+mod churn;
+mod client;
+mod curve;
+mod curves;
+mod fleet;
+mod generator;
+mod load;
+mod page;
 mod parse;
+mod process;
 mod report;
+mod scene;
+mod serving;
+mod visibility;
 
 use report::{Report, Section};
 
@@ -13,16 +26,42 @@ use report::{Report, Section};
 type Run = fn() -> Section;
 
 /// The sections by name, in the order of the table.
-const SECTIONS: [(&str, Run); 1] = [("parse", parse::run)];
+const SECTIONS: [(&str, Run); 6] = [
+    ("parse", parse::run),
+    ("fleet", fleet::run),
+    ("serving", serving::run),
+    ("visibility", visibility::run),
+    ("curves", curves::run),
+    ("churn", churn::run),
+];
 
 fn main() -> std::io::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == generator::COMMAND) {
+        return generator::run(&arguments[1..]);
+    }
+    rustls::crypto::ring::default_provider().install_default().expect("nothing installed a provider before");
     // Cargo adds `--bench`.
-    let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let asked: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
+    if let Some(unknown) = asked.iter().find(|asked| SECTIONS.iter().all(|(name, _)| name != *asked)) {
+        let names: Vec<_> = SECTIONS.iter().map(|(name, _)| *name).collect();
+        return Err(std::io::Error::other(format!("no section {unknown}; there are: {}", names.join(", "))));
+    }
     let mut report = Report::default();
     for (name, run) in SECTIONS {
-        if asked.is_empty() || asked.iter().any(|asked| asked == name) {
-            report.add(run());
+        if asked.is_empty() || asked.iter().any(|asked| *asked == name) {
+            report.add(run())?;
         }
     }
-    report.finish()
+    Ok(())
+}
+
+/// Whether the sections are to be small and short: their figures then say nothing.
+fn is_quick() -> bool {
+    std::env::args().any(|argument| argument == "--quick")
+}
+
+/// Tells whoever waits what is being done.
+fn progress(text: impl std::fmt::Display) {
+    eprintln!("bench: {text}");
 }

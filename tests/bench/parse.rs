@@ -10,6 +10,7 @@ use plimsoll::exposition::{self, Event, Format, LabelBuffer};
 use prometheus_parse::{Scrape, Value};
 
 use crate::allocations;
+use crate::curve::{Axis, Chart, Line, Scale};
 use crate::report::{Row, Section};
 use page::Page;
 
@@ -56,7 +57,7 @@ pub fn run() -> Section {
 }
 
 /// Bytes per second by the number of wanted families.
-pub fn throughput_by_wanted_families() -> Vec<(f64, f64)> {
+fn throughput_by_wanted_families() -> Vec<(f64, f64)> {
     let page = Page::text();
     let point = |count: usize| {
         let wanted = few(&page, count);
@@ -69,6 +70,15 @@ pub fn throughput_by_wanted_families() -> Vec<(f64, f64)> {
 
 fn by_wanted_families() -> Row {
     let points = throughput_by_wanted_families();
+    let megabytes = points.iter().map(|(families, speed)| (*families, speed / 1e6)).collect();
+    let chart = Chart {
+        title: "Reading a page of 142 families".into(),
+        x: Axis { label: "families wanted", scale: Scale::Logarithmic },
+        y: Axis { label: "MB/s", scale: Scale::Logarithmic },
+        lines: vec![Line { name: "Plimsoll, labels decoded".into(), points: megabytes }],
+        marks: Vec::new(),
+    };
+    chart.write("parse");
     let join = |show: fn(&(f64, f64)) -> String| points.iter().map(show).collect::<Vec<_>>().join(" / ");
     Row {
         what: format!("{} families wanted, labels decoded", join(|(families, _)| families.to_string())),

@@ -8,6 +8,7 @@ use plimsoll::exposition::{self, Event, Format};
 
 use super::reading::{Content, Reading, Sample};
 use crate::harness::install_crypto;
+use reqwest::header::{HeaderMap, HeaderValue};
 
 // === Plimsoll ===
 
@@ -16,8 +17,10 @@ pub async fn readings(address: &str, count: usize) -> Vec<Reading> {
     install_crypto();
     let client = Client::new(ClientConfig::default());
     let request = Request {
-        accept: "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
-        headers: reqwest::header::HeaderMap::new(),
+        accept: HeaderValue::from_static(
+            "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+        ),
+        headers: HeaderMap::new(),
         timeout: Duration::from_secs(20),
         body_size_max: 64 << 20,
     };
@@ -39,7 +42,7 @@ fn read(content_type: Option<&str>, body: &[u8]) -> Result<Content, String> {
         if let Event::Type { family, kind } = event {
             content.types.insert(family.into_owned(), kind.name().to_owned());
         } else if let Event::Sample(line) = event {
-            lines.push((line.series.to_owned(), line.value, line.timestamp));
+            lines.push((line.series.into_owned(), line.value, line.timestamp));
         }
     };
     content.lines = exposition::read(body, format, |_| true, event).map_err(|error| error.to_string())?.samples;
