@@ -47,7 +47,6 @@ fn power_of_two(exponent: i32) -> f64 {
 
 /// `2^(i/256 - 1)` as Prometheus and its client libraries have them (`exponentialBounds` in `model/histogram/generic.go`).
 /// Some are a few units off in the last place; coarser schemas use every second, fourth and so on.
-#[expect(clippy::approx_constant, reason = "one of them is near the square root of 1/2, and must not be it")]
 #[rustfmt::skip]
 const FRACTIONS: [f64; 256] = [
     0.5, 0.5013556375251013, 0.5027149505564014, 0.5040779490592088, 0.5054446430258502,
