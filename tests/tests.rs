@@ -22,6 +22,8 @@ mod process;
 mod demo;
 // What the README shows is true.
 mod readme;
+// Native histograms against figures of Prometheus' code.
+mod native_histogram;
 // The protobuf format as a real program writes it.
 mod protobuf;
 // Seeds of the fuzz targets.

@@ -1,7 +1,12 @@
 //! Native histograms: buckets whose bounds follow from a schema, so that any two of them merge.
 //!
 //! In: absolute counts, whether the target counts in integers or floats. Out: sums, differences and resets, by the
-//! rules of Prometheus' `FloatHistogram` (`model/histogram/float_histogram.go`). Never here: wire formats, quantiles.
+//! rules of Prometheus' `FloatHistogram` (`model/histogram/float_histogram.go`). Never here: wire formats, quantiles, and
+//! an observation that is counted twice, as Prometheus 3.8 does where the schema and the zero bucket change at once.
+
+mod bounds;
+
+pub use bounds::{bounds, holds_numbers};
 
 use std::borrow::Cow;
 
@@ -218,44 +223,6 @@ impl Buckets {
         combined.extend(theirs);
         Self::new(combined)
     }
-}
-
-/// The bounds of a bucket: what lies above the first, up to and including the second.
-///
-/// `index` is that of a bucket that can hold an `f64` ([`holds_numbers`]). The bucket with the largest finite numbers
-/// ends at [`f64::MAX`]; the one behind it holds infinity alone.
-pub fn bounds(schema: i8, index: i32) -> (f64, f64) {
-    (bound(schema, index.saturating_sub(1)), bound(schema, index))
-}
-
-/// Whether a bucket has room for any `f64`, infinity included.
-pub fn holds_numbers(schema: i8, index: i64) -> bool {
-    /// The exponent of the least positive `f64`.
-    const EXPONENT_MIN: i64 = -1074;
-    /// That of the bound that no finite `f64` reaches.
-    const EXPONENT_END: i64 = 1024;
-    let (first, last) = match u32::try_from(schema) {
-        Ok(schema) => ((EXPONENT_MIN - 1) << schema, EXPONENT_END << schema),
-        Err(_) => (EXPONENT_MIN >> schema.unsigned_abs(), EXPONENT_END >> schema.unsigned_abs()),
-    };
-    (first..=last + 1).contains(&index)
-}
-
-/// `2^(index * 2^-schema)`.
-fn bound(schema: i8, index: i32) -> f64 {
-    let (exponent, fraction) = match u32::try_from(schema) {
-        Ok(schema) => {
-            let fraction = index & ((1 << schema) - 1);
-            (index >> schema, f64::from(fraction) / f64::from(1_i32 << schema))
-        }
-        Err(_) => (index.saturating_mul(1 << schema.unsigned_abs()), 0.0),
-    };
-    if exponent == 1024 && fraction == 0.0 {
-        return f64::MAX;
-    }
-    // In two steps, since neither 2^1024 nor 2^-1075 exists by itself.
-    let half = exponent / 2;
-    fraction.exp2() * f64::from(half).exp2() * f64::from(exponent - half).exp2()
 }
 
 #[cfg(test)]
