@@ -251,8 +251,8 @@ help without text ¦ # HELP m⏎m 1⏎# EOF⏎ ¦ only Prometheus refuses: Plims
 help of a name with a dash ¦ # HELP m-n text⏎m 1⏎# EOF⏎ ¦ only Prometheus refuses: Plimsoll skips help
 help of an empty text ¦ # HELP m ⏎m 1⏎# EOF⏎ ¦ same
 a unit ¦ # TYPE m_seconds gauge⏎# UNIT m_seconds seconds⏎m_seconds 1⏎# EOF⏎ ¦ same
-a unit that is no end of the name ¦ # TYPE m gauge⏎# UNIT m seconds⏎m 1⏎# EOF⏎ ¦ only Prometheus refuses: a unit says nothing about a number
-a unit that is the end of the name without its underscore ¦ # UNIT mseconds seconds⏎# EOF⏎ ¦ only Prometheus refuses: a unit says nothing about a number
+a unit that is no end of the name ¦ # TYPE m gauge⏎# UNIT m seconds⏎m 1⏎# EOF⏎ ¦ both refuse
+a unit that is the end of the name without its underscore ¦ # UNIT mseconds seconds⏎# EOF⏎ ¦ both refuse
 an empty unit ¦ # UNIT m ⏎m 1⏎# EOF⏎ ¦ same
 a unit without a text ¦ # UNIT m⏎m 1⏎# EOF⏎ ¦ only Prometheus refuses: a unit says nothing about a number
 a unit of a name with a digit first ¦ # UNIT 9 seconds⏎m 1⏎# EOF⏎ ¦ both refuse
