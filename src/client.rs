@@ -6,6 +6,7 @@
 
 mod body;
 mod failure;
+mod plain;
 mod redirect;
 mod secret;
 
@@ -29,6 +30,8 @@ pub struct Client {
     config: ClientConfig,
     /// The pool, and the state of the TLS files it was built from.
     pool: Mutex<Option<(Vec<FileStamp>, reqwest::Client)>>,
+    /// For plain URLs without credentials, which most targets in a cluster have.
+    plain: plain::Connections,
 }
 
 /// A request besides its URL.
@@ -55,6 +58,9 @@ pub struct Page {
 /// Size and modification time: enough to see that a mounted Secret was replaced.
 type FileStamp = Option<(u64, SystemTime)>;
 
+/// What requests say they come from.
+const AGENT: &str = concat!("plimsoll/", env!("CARGO_PKG_VERSION"));
+
 /// As much of an error page as is looked at.
 const ERROR_PAGE_SIZE_MAX: usize = 1 << 10;
 
@@ -62,7 +68,7 @@ const ERROR_PAGE_SIZE_MAX: usize = 1 << 10;
 
 impl Client {
     pub fn new(config: ClientConfig) -> Self {
-        Self { config, pool: Mutex::new(None) }
+        Self { config, pool: Mutex::new(None), plain: plain::Connections::default() }
     }
 
     /// Fetches a page.
@@ -79,6 +85,11 @@ impl Client {
     }
 
     async fn exchange(&self, url: &str, request: &Request) -> Result<Page, Failure> {
+        if self.config.credentials == Credentials::None
+            && let Some(outcome) = self.plain.get(url, request).await
+        {
+            return outcome;
+        }
         let call =
             self.pool()?.get(url).header(ACCEPT, request.accept.clone()).header(ACCEPT_ENCODING, body::ENCODINGS);
         let call = call.headers(request.headers.clone());
@@ -136,7 +147,7 @@ impl Client {
         let mut builder = reqwest::Client::builder()
             .no_proxy()
             .redirect(redirect::policy())
-            .user_agent(concat!("plimsoll/", env!("CARGO_PKG_VERSION")))
+            .user_agent(AGENT)
             .tls_danger_accept_invalid_certs(tls.insecure_skip_verify);
         if let Some(file) = &tls.ca_file {
             let roots = Certificate::from_pem_bundle(&secret::pem(file)?).map_err(|error| unusable(file, &error))?;
@@ -179,8 +190,10 @@ async fn receive(mut response: Response, request: &Request) -> Result<Page, Fail
         || text(headers, &TRANSFER_ENCODING).is_some_and(|coding| coding.to_ascii_lowercase().ends_with("chunked"));
     let content_type = text(headers, &CONTENT_TYPE);
     let mut body = open(headers, limit)?;
-    if response.content_length().is_some_and(|length| length > limit as u64) {
-        return Err(too_large(limit));
+    match response.content_length().map(usize::try_from) {
+        Some(Ok(length)) if length <= limit => body.reserve(length),
+        Some(_) => return Err(too_large(limit)),
+        None => {}
     }
     let undecodable = |error| if find::<TooLarge>(&error).is_some() { too_large(limit) } else { undecodable(&error) };
     while let Some(piece) = response.chunk().await.map_err(|error| failure::of_body(&error, request.timeout))? {

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use plimsoll::client::{Client, Page, Request};
@@ -11,6 +12,7 @@ use tokio::net::TcpListener;
 use crate::harness::{install_crypto, target};
 
 const GOOD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 7\r\n\r\nload 5\n";
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n7\r\nload 5\n\r\n0\r\n\r\n";
 
 async fn get(url: &str, tls: ClientTls) -> Result<Page, Failure> {
     install_crypto();
@@ -202,4 +204,29 @@ async fn how_the_body_ends_is_told() {
     let brotli = plain("HTTP/1.1 200 OK\r\ncontent-encoding: br\r\ncontent-length: 3\r\n\r\nabc").await;
     let url = format!("http://127.0.0.1:{brotli}/");
     check_failure(&url, ClientTls::default(), FailureReason::Body, "the content encoding \"br\"").await;
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_until_the_target_closes_it() {
+    install_crypto();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}/metrics", listener.local_addr().expect("an address"));
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = connections.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            for answer in [GOOD, CHUNKED] {
+                let mut head = [0_u8; 4096];
+                drop(stream.read(&mut head).await);
+                drop(stream.write_all(answer.as_bytes()).await);
+            }
+        }
+    });
+    let client = Client::new(ClientConfig::default());
+    for _ in 0..5 {
+        let page = client.get(&url, &request()).await.unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(page.body, b"load 5\n");
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 3);
 }

@@ -60,6 +60,13 @@ impl Body {
         !matches!(self, Self::Plain(_))
     }
 
+    /// Makes room for what comes, where that is as long as the body.
+    pub(super) fn reserve(&mut self, length: usize) {
+        if let Self::Plain(limited) = self {
+            limited.bytes.reserve_exact(length.min(limited.size_max));
+        }
+    }
+
     /// Takes the next piece.
     ///
     /// # Errors
