@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::config::metric::{Matcher, Matchers, Test};
+use crate::config::metric::{Aggregation, Matcher, Matchers, Test};
 use crate::model::Identity;
 use crate::storage::Wanted;
 use crate::storage::notation::{INTERVAL, load};
@@ -27,6 +27,7 @@ fn definition(shape: Shape, split_by: &[&str]) -> Definition {
         levels: Vec::new(),
         split_by: split_by.iter().map(|label| (*label).to_owned()).collect(),
         min_coverage: 0.8,
+        aggregation: Aggregation::Exact,
     }
 }
 
