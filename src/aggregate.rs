@@ -7,6 +7,7 @@
 
 mod histogram;
 mod increase;
+pub mod prometheus;
 
 pub use histogram::{Bucket, Histogram, Quantile};
 pub use increase::Increase;
