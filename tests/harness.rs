@@ -1,6 +1,7 @@
 //! The real server on a free port, fake targets with scripted behaviour, and real programs as children.
 
 pub mod program;
+pub mod promql;
 pub mod target;
 
 use std::sync::Arc;

@@ -18,6 +18,8 @@ mod discovery;
 mod process;
 // The demo: what it prints works as printed.
 mod demo;
+// Rates, quantiles and sums as Prometheus 2 and 3 compute them.
+mod promql;
 // What the README shows is true.
 mod readme;
 // Programs that nobody here wrote: Prometheus, node exporter, promtool.
