@@ -13,8 +13,8 @@
 //! | mean | incremental | compensated sum by count, incremental once the sum would overflow |
 //! | buckets that fall | take the highest before | likewise; a change of less than 1e-12 of both is none at all |
 //!
-//! Sources: `promql/functions.go`, `promql/quantile.go` and `promql/engine.go` of Prometheus 2.42 and 3.13.
-//! Start timestamps, an option of Prometheus 3 that is off by default, play no part.
+//! Sources: `promql/functions.go`, `promql/quantile.go` and `promql/engine.go` of Prometheus 2.42 and 3.13
+//! (3.16 differs in start timestamps alone, an option that is off by default and plays no part here).
 //!
 //! Never here: a judgement. NaN and Inf go in and come out as in Prometheus, and whoever calls refuses
 //! numbers that are not finite.
@@ -96,7 +96,8 @@ pub fn increase(
     Some(growth * factor)
 }
 
-/// The operator `sum`; `None` without values.
+/// The operator `sum` on the values of all series of a group, in their order: of a plain sum the order shows
+/// in the last digits, and sums of parts are not compensated among each other. `None` without values.
 pub fn sum(values: impl IntoIterator<Item = f64>, boundary: RangeBoundary) -> Option<f64> {
     let mut values = values.into_iter();
     let first = values.next()?;
@@ -115,7 +116,7 @@ pub fn max(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     values.into_iter().reduce(larger)
 }
 
-/// The operator `avg`; `None` without values.
+/// The operator `avg`, on values as for [`sum`]; `None` without values.
 pub fn avg(values: impl IntoIterator<Item = f64>, boundary: RangeBoundary) -> Option<f64> {
     let mut values = values.into_iter();
     let first = values.next()?;
