@@ -8,6 +8,7 @@
 mod histogram;
 mod increase;
 pub mod native;
+pub mod prometheus;
 mod reading;
 
 pub use histogram::{Bucket, Histogram, Quantile};

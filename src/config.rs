@@ -22,7 +22,7 @@ mod text_file;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use file::schema;
-pub use metric::{Combine, Definition, Level, Matchers, Shape, Sharing, Side};
+pub use metric::{Aggregation, Combine, Definition, Level, Matchers, RangeBoundary, Shape, Sharing, Side};
 pub use omissions::{Omissions, one_line};
 pub use reader::{load, read, text};
 pub use scrape_protocol::ScrapeProtocol;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use plimsoll::config::reader::read;
-use plimsoll::config::{self, Credentials, Level, ScrapeProtocol, Shape};
+use plimsoll::config::{self, Aggregation, Credentials, Level, RangeBoundary, ScrapeProtocol, Shape};
 use serde_json::Value;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/config");
@@ -150,6 +150,7 @@ fn left_out_keys_get_their_documented_defaults() {
     assert_eq!(config.jobs[0].scrape_protocols, ScrapeProtocol::ALL);
     for metric in &config.metrics {
         assert_eq!((metric.levels.as_slice(), metric.min_coverage), (&Level::ALL[..], 0.8), "{}", metric.name);
+        assert_eq!(metric.aggregation, Aggregation::Exact, "{}", metric.name);
     }
 }
 
@@ -170,6 +171,17 @@ fn every_key_reaches_the_configuration() {
     let queue = &config.metrics[0];
     assert_eq!((queue.unit.as_str(), queue.split_by.len(), queue.min_coverage), ("messages", 1, 0.5));
     assert!(matches!(&queue.shape, Shape::Queue { series, .. } if series.matchers.0.len() == 2));
+}
+
+#[test]
+fn a_metric_takes_the_aggregation_of_the_file_unless_it_has_its_own() {
+    let of = |name: &str| {
+        let config = fixture("every-key.good.yaml");
+        config.metrics.iter().find(|metric| metric.name == name).expect("a metric").aggregation
+    };
+    assert_eq!(of("queue_length"), Aggregation::Prometheus(RangeBoundary::Closed));
+    assert_eq!(of("decisions_per_second"), Aggregation::Exact);
+    assert_eq!(of("latency_p95"), Aggregation::Prometheus(RangeBoundary::LeftOpen));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 pub mod pages;
 pub mod program;
 pub mod prometheus;
+pub mod promql;
 pub mod target;
 
 use std::sync::Arc;

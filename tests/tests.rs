@@ -20,6 +20,8 @@ mod discovery;
 mod process;
 // The demo: what it prints works as printed.
 mod demo;
+// Rates, quantiles and sums as Prometheus 2 and 3 compute them.
+mod promql;
 // What the README shows is true.
 mod readme;
 // Native histograms against figures of Prometheus' code.

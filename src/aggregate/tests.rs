@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::config::metric::{Matcher, Matchers, Selection, Side, Test};
+use crate::config::metric::{Aggregation, Matcher, Matchers, Selection, Side, Test};
 use crate::model::Buckets;
 use crate::model::Identity;
 use crate::storage::notation::{INTERVAL, START, commit_points, load, point};
@@ -28,6 +28,7 @@ fn definition(shape: Shape, split_by: &[&str]) -> Definition {
         levels: Vec::new(),
         split_by: split_by.iter().map(|label| (*label).to_owned()).collect(),
         min_coverage: 0.8,
+        aggregation: Aggregation::Exact,
     }
 }
 

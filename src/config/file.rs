@@ -27,6 +27,9 @@ pub struct File {
     /// Bounds that keep a broken or hostile target from hurting the rest.
     #[serde(default)]
     pub limits: Limits,
+    /// How windows of samples become numbers, for every metric that does not say it itself. Default: exact.
+    #[serde(default)]
+    pub aggregation: Aggregation,
     /// The metrics served to Kubernetes. At least one.
     #[schemars(length(min = 1))]
     pub metrics: Vec<Metric>,
@@ -202,6 +205,9 @@ pub struct Metric {
     #[serde(default = "eight_tenths")]
     #[schemars(range(min = 0, max = 1))]
     pub min_coverage: f64,
+    /// How windows of samples become numbers; replaces the `aggregation` of the file as a whole. Default: that of the
+    /// file.
+    pub aggregation: Option<Aggregation>,
     /// A gauge of waiting work.
     pub queue: Option<Queue>,
     /// The newest samples of a gauge.
@@ -212,6 +218,17 @@ pub struct Metric {
     pub quantile: Option<Quantile>,
     /// One sum over another.
     pub ratio: Option<Ratio>,
+}
+
+/// How windows of samples become numbers.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Aggregation {
+    /// Whether rates and quantiles rest on real samples alone or equal those of a Prometheus. Default: exact.
+    pub mode: Option<Mode>,
+    /// Which samples a range holds, and with it the major version of Prometheus to equal; only with `mode:
+    /// prometheus`. Default: left_open.
+    pub range: Option<RangeBoundary>,
 }
 
 /// Default of `scrape_interval`.
@@ -313,6 +330,24 @@ pub struct Side {
     /// Matchers in PromQL's notation. Default: every series of the name.
     #[serde(default, rename = "match")]
     pub matchers: Selector,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// True change between real samples over their real span; nothing is extrapolated.
+    Exact,
+    /// What PromQL computes of the same samples: extrapolated to the edges of the window.
+    Prometheus,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RangeBoundary {
+    /// Prometheus 3: a sample exactly at the start of the window is outside.
+    LeftOpen,
+    /// Prometheus 2: a sample exactly at the start of the window is inside.
+    Closed,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]

@@ -21,6 +21,7 @@ pub struct Definition {
     pub split_by: Vec<String>,
     /// Least share of the targets of an object that must have data, in `0.0..=1.0`. Default 0.8.
     pub min_coverage: f64,
+    pub aggregation: Aggregation,
 }
 
 /// What is computed from which series.
@@ -52,6 +53,27 @@ pub enum Side {
     Counter(Selection),
     /// Contributes its newest value.
     Gauge(Selection),
+}
+
+/// How windows of samples become numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Aggregation {
+    /// True change between real samples over their real span, nothing extrapolated.
+    #[default]
+    Exact,
+    /// What a Prometheus computes of the same samples, extrapolation included.
+    Prometheus(RangeBoundary),
+}
+
+/// Whether a range holds a sample that lies exactly at its start, and with it the major version of
+/// Prometheus whose other rules apply too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RangeBoundary {
+    /// It does, as in Prometheus 2.
+    Closed,
+    /// It does not, as in Prometheus 3.
+    #[default]
+    LeftOpen,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 use super::document::{self, Node, Position, Value};
 use super::key_path::KeyPath;
 use super::mistake::Mistakes;
-use super::{Config, Limits, duration, file, read_text, structure};
+use super::{Aggregation, Config, Limits, duration, file, read_text, structure};
 
 /// A file with ten thousand targets takes about 3 MiB.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -71,11 +71,18 @@ fn build(mut sound: Json, folder: &Path, root: &Node, mistakes: &mut Mistakes<'_
     let jobs = parts(&mut sound, "scrape_configs");
     let metrics = parts(&mut sound, "metrics");
     let jobs = job::build_all(jobs, &path.key("scrape_configs"), folder, mistakes);
-    let metrics = metric::build_all(metrics, &path.key("metrics"), longest_interval(root), mistakes);
+    let aggregation = aggregation(&mut sound, &path.key("aggregation"), mistakes);
+    let metrics = metric::build_all(metrics, &path.key("metrics"), longest_interval(root), aggregation, mistakes);
     let limits = sound.get_mut("limits").map(Json::take);
     let limits =
         limits.and_then(|limits| typed(limits, &path.key("limits"), mistakes)).map_or(Limits::default(), limits_of);
     Config { jobs, metrics, limits }
+}
+
+/// The `aggregation` of the file, which metrics without one of their own take over.
+fn aggregation(sound: &mut Json, path: &KeyPath, mistakes: &mut Mistakes<'_>) -> Aggregation {
+    let given = sound.get_mut("aggregation").map(Json::take).and_then(|given| typed(given, path, mistakes));
+    given.map_or(Aggregation::default(), |given| metric::aggregation(given, path, mistakes))
 }
 
 fn limits_of(limits: file::Limits) -> Limits {

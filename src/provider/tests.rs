@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::config::metric::{Combine, Matchers, Selection};
+use crate::config::metric::{Aggregation, Combine, Matchers, Selection};
 use crate::config::{Limits, Shape};
 use crate::model::{Identity, OwnerReference, Target};
 use crate::storage::notation::{START, load_into};
@@ -36,6 +36,7 @@ fn definition(name: &str, shape: Shape) -> Arc<Definition> {
         levels: Level::ALL.to_vec(),
         split_by: vec!["q".into()],
         min_coverage: 0.8,
+        aggregation: Aggregation::Exact,
     })
 }
 

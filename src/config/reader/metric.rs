@@ -10,7 +10,9 @@ use crate::config::document::Value;
 use crate::config::key_path::KeyPath;
 use crate::config::metric::Selection;
 use crate::config::mistake::Mistakes;
-use crate::config::{Combine, Definition, Level, Matchers, Shape, Sharing, Side, duration, file};
+use crate::config::{
+    Aggregation, Combine, Definition, Level, Matchers, RangeBoundary, Shape, Sharing, Side, duration, file,
+};
 
 /// Shortest default window.
 const WINDOW_MIN: Duration = Duration::from_secs(60);
@@ -23,6 +25,8 @@ const WINDOW_INTERVALS_MIN: u32 = 2;
 struct Context<'a, 'm> {
     /// `None` when it cannot be told because of a mistake.
     longest_interval: Option<Duration>,
+    /// That of the file.
+    aggregation: Aggregation,
     mistakes: &'a mut Mistakes<'m>,
 }
 
@@ -31,6 +35,7 @@ pub(super) fn build_all(
     metrics: Vec<(usize, Json)>,
     path: &KeyPath,
     longest_interval: Option<Duration>,
+    aggregation: Aggregation,
     mistakes: &mut Mistakes<'_>,
 ) -> Vec<Arc<Definition>> {
     check_choices(path, mistakes);
@@ -43,7 +48,7 @@ pub(super) fn build_all(
         };
         let what = format!("the metric name {:?}", metric.name);
         names.claim(&metric.name, &what, &path.key("name"), mistakes);
-        let mut context = Context { longest_interval, mistakes };
+        let mut context = Context { longest_interval, aggregation, mistakes };
         built.extend(context.definition(metric, &path).map(Arc::new));
     }
     built
@@ -53,10 +58,11 @@ pub(super) fn build_all(
 
 impl Context<'_, '_> {
     fn definition(&mut self, metric: file::Metric, path: &KeyPath) -> Option<Definition> {
-        let file::Metric { name, description, unit, levels, split_by, min_coverage, .. } = metric;
+        let file::Metric { name, description, unit, levels, split_by, min_coverage, aggregation: own, .. } = metric;
         if metric.quantile.is_some() {
             self.refuse_bucket_label(&split_by, &path.key("split_by"));
         }
+        let aggregation = own.map_or(self.aggregation, |own| aggregation(own, &path.key("aggregation"), self.mistakes));
         let shapes = [
             metric.queue.map(queue),
             metric.gauge.map(gauge),
@@ -66,7 +72,7 @@ impl Context<'_, '_> {
         ];
         let levels = levels.map_or(Level::ALL.to_vec(), |levels| levels.into_iter().map(level).collect());
         let shape = shapes.into_iter().flatten().next()?;
-        Some(Definition { name, description, unit, shape, levels, split_by, min_coverage })
+        Some(Definition { name, description, unit, shape, levels, split_by, min_coverage, aggregation })
     }
 
     fn rate(&mut self, rate: file::Rate, path: &KeyPath) -> Shape {
@@ -145,6 +151,23 @@ fn exactly_one(path: &KeyPath, keys: &[&str], mistakes: &mut Mistakes<'_>) {
             mistakes.push_at(second.place, &path.key(&second.name), message);
         }
     }
+}
+
+/// Checks that the keys of an `aggregation` go together.
+pub(super) fn aggregation(given: file::Aggregation, path: &KeyPath, mistakes: &mut Mistakes<'_>) -> Aggregation {
+    let boundary = match given.range {
+        Some(file::RangeBoundary::Closed) => RangeBoundary::Closed,
+        Some(file::RangeBoundary::LeftOpen) | None => RangeBoundary::LeftOpen,
+    };
+    if matches!(given.mode, Some(file::Mode::Prometheus)) {
+        return Aggregation::Prometheus(boundary);
+    }
+    if given.range.is_some() && !mistakes.is_doubtful(&path.key("mode")) {
+        let message =
+            "expected range only beside mode: prometheus; the mode here is exact, which has no range to choose";
+        mistakes.push(&path.key("range"), message.into());
+    }
+    Aggregation::Exact
 }
 
 fn side(side: file::Side) -> Option<Side> {
