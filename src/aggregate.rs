@@ -17,7 +17,7 @@ pub use increase::Increase;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::config::metric::{Combine, Definition, Shape, Sharing};
+use crate::config::metric::{Combine, Definition, RangeBoundary, Shape, Sharing};
 use crate::model::{Labels, NativeHistogram, Target, Timestamp};
 use crate::storage::{Series, TargetStore};
 use reading::Reading;
@@ -47,6 +47,18 @@ enum Content {
     },
     /// Per second.
     Rate(f64),
+    /// What an operator of PromQL takes, which looks at all values at once.
+    Values {
+        combine: Combine,
+        boundary: RangeBoundary,
+        values: Vec<f64>,
+    },
+    /// What PromQL's `histogram_quantile` takes, before buckets are summed by their bound.
+    Buckets {
+        q: f64,
+        boundary: RangeBoundary,
+        buckets: Vec<prometheus::Bucket>,
+    },
     /// Each kind is there as long as all that was merged has it.
     Quantile {
         q: f64,
@@ -122,7 +134,8 @@ pub fn evaluate(
     now: Timestamp,
 ) -> Result<Groups, Absence> {
     let Target { freshness, scrape_interval, .. } = *target;
-    let reading = Reading { store, split_by: &definition.split_by, now, freshness, scrape_interval };
+    let Definition { split_by, aggregation, .. } = definition;
+    let reading = Reading { store, split_by, now, freshness, scrape_interval, aggregation: *aggregation };
     match &definition.shape {
         Shape::Gauge { series, combine } => reading.gauges(series, *combine),
         Shape::Queue { series, sharing } => reading.queues(series, *sharing),
@@ -183,6 +196,8 @@ impl Partial {
                 }
             }
             (Content::Rate(rate), Content::Rate(other)) => *rate += other,
+            (Content::Values { values, .. }, Content::Values { values: others, .. }) => values.extend(others),
+            (Content::Buckets { buckets, .. }, Content::Buckets { buckets: others, .. }) => buckets.extend(others),
             (Content::Quantile { native, classic, .. }, Content::Quantile { native: n, classic: c, .. }) => {
                 merge_both(native, n, |one, other| one.add(&other));
                 merge_both(classic, c, |one, other| one.merge(&other));
@@ -204,7 +219,15 @@ impl Partial {
                 parts.values_mut().for_each(|part| *part *= factor)
             }
             Content::Rate(rate) => *rate *= factor,
-            Content::Gauge { .. } | Content::Queue { .. } | Content::Quantile { .. } | Content::Ratio { .. } => {}
+            Content::Values { combine: Combine::Sum, values, .. } => {
+                values.iter_mut().for_each(|value| *value *= factor)
+            }
+            Content::Gauge { .. }
+            | Content::Values { .. }
+            | Content::Queue { .. }
+            | Content::Quantile { .. }
+            | Content::Buckets { .. }
+            | Content::Ratio { .. } => {}
         }
     }
 
@@ -217,6 +240,12 @@ impl Partial {
             Content::Gauge { combine, sum, count, min, max } => (combined(*combine, *sum, *count, *min, *max), false),
             Content::Queue { parts, .. } => (parts.values().sum(), false),
             Content::Rate(rate) => (*rate, false),
+            Content::Values { combine, boundary, values } => (operated(*combine, *boundary, values), false),
+            Content::Buckets { q, boundary, buckets } => {
+                let quantile = prometheus::merged_quantile(*q, buckets, *boundary);
+                let quantile = quantile.ok_or(Absence::NoObservations("PromQL's quantile of the buckets is NaN"))?;
+                (quantile.value, quantile.saturated)
+            }
             Content::Quantile { q, native: Some(histogram), .. } => (native::quantile(histogram, *q)?.value, false),
             Content::Quantile { q, classic: Some(histogram), .. } => {
                 let quantile = histogram.quantile(*q)?;
@@ -242,6 +271,18 @@ fn merge_both<H>(one: &mut Option<H>, other: Option<H>, merge: impl Fn(&mut H, H
         (Some(one), Some(other)) => merge(one, other),
         _ => *one = None,
     }
+}
+
+/// PromQL's operator. There is a value, for a partial is made of one.
+fn operated(combine: Combine, boundary: RangeBoundary, values: &[f64]) -> f64 {
+    let values = values.iter().copied();
+    let operated = match combine {
+        Combine::Sum => prometheus::sum(values, boundary),
+        Combine::Avg => prometheus::avg(values, boundary),
+        Combine::Max => prometheus::max(values),
+        Combine::Min => prometheus::max(values.map(|value| -value)).map(|max| -max),
+    };
+    operated.unwrap_or(f64::NAN)
 }
 
 fn combined(combine: Combine, sum: f64, count: usize, min: f64, max: f64) -> f64 {

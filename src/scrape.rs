@@ -23,7 +23,7 @@ use tracing::Instrument;
 
 use crate::client::{Client, Page, Request};
 use crate::clock::Clock;
-use crate::config::{Config, Job, Limits, Shape, Side};
+use crate::config::{Aggregation, Config, Job, Limits, Shape, Side};
 use crate::exposition;
 use crate::model::{Inventory, Labels, Target, TargetId, Timestamp, redacted};
 use crate::storage::{self, Bounds, Failure, FailureReason, Health, IssueKind, Scrape, Storage, TargetStore, Wanted};
@@ -114,6 +114,9 @@ pub fn wanted(config: &Config) -> Wanted {
                     }
                 }
             }
+        }
+        if definition.aggregation != Aggregation::Exact {
+            definition.shape.selections().iter().for_each(|(name, _)| wanted.former_lives(name));
         }
     }
     wanted

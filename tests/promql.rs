@@ -4,6 +4,7 @@
 //! `CASES` has the numbers of both in writing, and what the engines say is checked against it.
 
 mod cases;
+mod pipeline;
 
 use std::collections::HashMap;
 

@@ -19,6 +19,7 @@
 //! Never here: a judgement. NaN and Inf go in and come out as in Prometheus, and whoever calls refuses
 //! numbers that are not finite.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::aggregate::Quantile;
@@ -152,6 +153,16 @@ pub fn histogram_quantile(
     };
     let value = interpolated(at.checked_sub(1).map(|below| finite[below]), finite[at], rank);
     (!value.is_nan()).then_some(Quantile { value, saturated: false })
+}
+
+/// `histogram_quantile(q, sum by (le) (buckets))`.
+pub(super) fn merged_quantile(q: f64, buckets: &[Bucket], boundary: RangeBoundary) -> Option<Quantile> {
+    let mut by_bound: BTreeMap<u64, (f64, Vec<f64>)> = BTreeMap::new();
+    for Bucket { le, count } in buckets {
+        by_bound.entry(le.to_bits()).or_insert((*le, Vec::new())).1.push(*count);
+    }
+    let summed = by_bound.into_values().filter_map(|(le, counts)| Some(Bucket { le, count: sum(counts, boundary)? }));
+    histogram_quantile(q, summed, boundary)
 }
 
 fn not_before(sample: &Sample, start: Timestamp, boundary: RangeBoundary) -> bool {

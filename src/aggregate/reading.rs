@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::aggregate::{
-    Absence, Basis, Bucket, Content, Groups, Histogram, Increase, Partial, add, histogram, increase,
+    Absence, Basis, Bucket, Content, Groups, Histogram, Partial, add, histogram, increase, prometheus,
 };
-use crate::config::metric::{Combine, Selection, Sharing, Side};
+use crate::config::metric::{Aggregation, Combine, RangeBoundary, Selection, Sharing, Side};
 use crate::model::{Labels, NativeHistogram, Timestamp, excerpt};
 use crate::storage::{CLOCK_SKEW_MAX, Sample, SampleValue, Series, TargetStore};
 
@@ -17,7 +17,11 @@ pub(super) struct Reading<'a> {
     pub now: Timestamp,
     pub freshness: Duration,
     pub scrape_interval: Duration,
+    pub aggregation: Aggregation,
 }
+
+/// The change of one series per second, with the group of the series.
+type Change = (Labels, f64, Basis);
 
 impl<'a> Reading<'a> {
     /// The selected series, each checked: fresh, finite, not refused.
@@ -65,7 +69,10 @@ impl<'a> Reading<'a> {
         let mut groups = Groups::new();
         for series in self.select(&selection.name, selection)? {
             let (value, basis) = newest(series);
-            let content = Content::Gauge { combine, sum: value, count: 1, min: value, max: value };
+            let content = match self.aggregation {
+                Aggregation::Exact => Content::Gauge { combine, sum: value, count: 1, min: value, max: value },
+                Aggregation::Prometheus(boundary) => Content::Values { combine, boundary, values: vec![value] },
+            };
             add(&mut groups, self.group(series), Partial { content, basis });
         }
         Ok(groups)
@@ -91,21 +98,36 @@ impl<'a> Reading<'a> {
 
     pub(super) fn rates(&self, selection: &Selection, window: Duration) -> Result<Groups, Absence> {
         let mut groups = Groups::new();
-        for (series, increase) in self.increases(self.select(&selection.name, selection)?, window)? {
-            let content = Content::Rate(increase.per_second());
-            add(&mut groups, self.group(series), Partial { content, basis: increase.basis() });
+        for (group, per_second, basis) in self.changes(selection, window)? {
+            let content = match self.aggregation {
+                Aggregation::Exact => Content::Rate(per_second),
+                Aggregation::Prometheus(boundary) => {
+                    Content::Values { combine: Combine::Sum, boundary, values: vec![per_second] }
+                }
+            };
+            add(&mut groups, group, Partial { content, basis });
         }
         Ok(groups)
     }
 
-    /// The increase of each series that is old enough for one.
-    fn increases(&self, selected: Vec<&'a Series>, window: Duration) -> Result<Vec<(&'a Series, Increase)>, Absence> {
+    /// The change of each counter that is old enough for one.
+    fn changes(&self, selection: &Selection, window: Duration) -> Result<Vec<Change>, Absence> {
+        match self.aggregation {
+            Aggregation::Exact => self.increases(self.select(&selection.name, selection)?, window),
+            Aggregation::Prometheus(boundary) => {
+                let rates = self.prometheus_rates(&selection.name, selection, window, boundary)?;
+                Ok(rates.into_iter().map(|(series, rate, basis)| (self.group(series), rate, basis)).collect())
+            }
+        }
+    }
+
+    fn increases(&self, selected: Vec<&'a Series>, window: Duration) -> Result<Vec<Change>, Absence> {
         let mut increases = Vec::with_capacity(selected.len());
         let mut young = None;
         for series in selected {
             let restarts: Vec<_> = increase::restarts(series).collect();
             match increase::over(series, window, self.scrape_interval, &restarts) {
-                Ok(increase) => increases.push((series, increase)),
+                Ok(increase) => increases.push((self.group(series), increase.per_second(), increase.basis())),
                 Err(absence @ Absence::TooFewSamples { .. }) => young = young.or(Some(absence)),
                 Err(absence) => return Err(absence),
             }
@@ -113,9 +135,53 @@ impl<'a> Reading<'a> {
         young.filter(|_| increases.is_empty()).map_or(Ok(increases), Err)
     }
 
+    /// PromQL's `rate` of each series with two samples in the window, of those that ended within it, too. What would
+    /// make an exact number wrong makes this one wrong as well, and is an absence.
+    fn prometheus_rates(
+        &self,
+        name: &str,
+        selection: &Selection,
+        window: Duration,
+        boundary: RangeBoundary,
+    ) -> Result<Vec<(&'a Series, f64, Basis)>, Absence> {
+        if self.store.last_drop(name).is_some_and(|drop| drop >= self.now.minus(window)) {
+            return Err(Absence::Refused(format!("more series of {name} ended within the window than can be kept")));
+        }
+        let all = self.store.all_series(name).filter(|series| selection.matchers.matches(series.labels()));
+        let (mut rates, mut young) = (Vec::new(), None);
+        for series in all {
+            let live = series.newest().is_some() || series.refusal.is_some();
+            if live {
+                self.check(series)?;
+            }
+            let samples = prometheus::range(series.all_samples().copied(), self.now, window, boundary);
+            let Some(rate) = prometheus::rate(samples.iter().copied(), self.now, window, boundary) else {
+                young.get_or_insert(Absence::TooFewSamples { series: series.text(), samples: samples.len() });
+                continue;
+            };
+            if !rate.is_finite() {
+                return Err(Absence::NotFinite { series: series.text(), value: rate.to_string() });
+            }
+            // That a series has ended is as new as the page that no longer has it.
+            let ended = self.store.state.last_success.filter(|_| !live);
+            let timestamp = ended.or(series.newest().map(|newest| newest.timestamp)).unwrap_or(self.now);
+            rates.push((series, rate, Basis { timestamp, span: Some(window), series: 1, samples: samples.len() }));
+        }
+        match (rates.is_empty(), young) {
+            (false, _) => Ok(rates),
+            (true, Some(young)) => Err(young),
+            (true, None) => Err(no_series(name, selection)),
+        }
+    }
+
     /// Native histograms where the page has them, and classic ones beside them: a workload may be in the middle of
     /// changing over.
     pub(super) fn quantiles(&self, selection: &Selection, q: f64, window: Duration) -> Result<Groups, Absence> {
+        if let Aggregation::Prometheus(boundary) = self.aggregation
+            && self.store.all_series(&format!("{}_bucket", selection.name)).next().is_some()
+        {
+            return self.prometheus_buckets(selection, q, window, boundary);
+        }
         let native = self.natives(selection, window)?;
         let classic = match self.classics(selection, window) {
             Err(Absence::NoSeries { .. }) if !native.is_empty() => BTreeMap::new(),
@@ -140,6 +206,29 @@ impl<'a> Reading<'a> {
                 basis.timestamp = basis.timestamp.min(theirs.timestamp);
                 basis.series += if native.is_some() { theirs.series } else { 0 };
             }
+        }
+        Ok(groups)
+    }
+
+    /// The rates of classic buckets, which PromQL sums by their bound before it takes the quantile.
+    fn prometheus_buckets(
+        &self,
+        selection: &Selection,
+        q: f64,
+        window: Duration,
+        boundary: RangeBoundary,
+    ) -> Result<Groups, Absence> {
+        let name = format!("{}_bucket", selection.name);
+        let mut groups = Groups::new();
+        for (series, count, basis) in self.prometheus_rates(&name, selection, window, boundary)? {
+            // PromQL leaves out what is no bucket.
+            if let Ok(le) = histogram::bound(series) {
+                let content = Content::Buckets { q, boundary, buckets: vec![prometheus::Bucket { le, count }] };
+                add(&mut groups, self.group(series), Partial { content, basis });
+            }
+        }
+        if groups.is_empty() {
+            return Err(Absence::Histogram(format!("no series of {name} has a label le with a number")));
         }
         Ok(groups)
     }
@@ -211,12 +300,7 @@ impl<'a> Reading<'a> {
 
     /// The numerator's amounts. Where both sides read the same family, a numerator without series is
     /// a proven zero: the page has the family, and nothing in it matches.
-    fn numerator(
-        &self,
-        numerator: &Side,
-        denominator: &Side,
-        window: Duration,
-    ) -> Result<Vec<(Labels, f64, Basis)>, Absence> {
+    fn numerator(&self, numerator: &Side, denominator: &Side, window: Duration) -> Result<Vec<Change>, Absence> {
         let same_family = numerator.selection().name == denominator.selection().name;
         match self.side(numerator, window) {
             Err(Absence::NoSeries { .. }) if same_family => Ok(Vec::new()),
@@ -224,13 +308,12 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn side(&self, side: &Side, window: Duration) -> Result<Vec<(Labels, f64, Basis)>, Absence> {
+    fn side(&self, side: &Side, window: Duration) -> Result<Vec<Change>, Absence> {
         let selection = side.selection();
-        let selected = self.select(&selection.name, selection)?;
         if matches!(side, Side::Counter(_)) {
-            let increases = self.increases(selected, window)?;
-            return Ok(increases.into_iter().map(|(s, i)| (self.group(s), i.per_second(), i.basis())).collect());
+            return self.changes(selection, window);
         }
+        let selected = self.select(&selection.name, selection)?;
         let gauge = |series: &Series| {
             let (value, basis) = newest(series);
             (self.group(series), value, basis)
