@@ -1,10 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 
 use plimsoll::config::ScrapeProtocol;
 use plimsoll::exposition::{Event, Format, labels, read};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 
 use crate::harness::program::{Program, free_port, installed};
+use crate::harness::promql::engine::oracle;
 use crate::harness::{CUSTOM, Plimsoll, eventually, install_crypto};
 
 /// What a page says, whatever its format: values by series, and types by family.
@@ -117,4 +119,39 @@ async fn the_format_of_a_job_is_the_one_it_asks_for_and_the_numbers_do_not_depen
     for pod in ["default", "openmetrics", "text"] {
         plimsoll.value_becomes(&format!("{CUSTOM}/namespaces/ns/pods/{pod}/targets"), "1").await;
     }
+}
+
+/// A real service with native histograms; each scrape finds 1,000 more observations, evenly from 0.001 to 1.
+fn exporter() -> (Program, String) {
+    let mut command = Command::new(oracle());
+    command.arg("exporter");
+    let program = Program::start(command);
+    let address = program.line(&["listening on "]).trim_start_matches("listening on ").to_owned();
+    (program, address)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn quantiles_of_a_real_native_histogram_are_in_the_bucket_of_the_truth() {
+    let (_exporter, address) = exporter();
+    let metric = |name: &str, q: &str| {
+        format!("  - {{name: {name}_p{q}, quantile: {{histogram: {name}_seconds, q: 0.{q}, window: 4s}}}}\n")
+    };
+    let metrics: String =
+        ["native", "classic", "both"].iter().flat_map(|name| [metric(name, "50"), metric(name, "95")]).collect();
+    let plimsoll = Plimsoll::start(&format!(
+        "scrape_configs:\n  - job_name: service\n    scrape_interval: 1s\n    targets:\n      \
+         - {{url: 'http://{address}/metrics', namespace: ns, pod: a}}\nmetrics:\n{metrics}"
+    ))
+    .await;
+    // A factor of 1.1 gives schema 3: eight buckets for each power of two.
+    for (metric, truth) in [("native_p50", 0.5_f64), ("native_p95", 0.95), ("both_p50", 0.5), ("both_p95", 0.95)] {
+        let value = plimsoll.value(&format!("{CUSTOM}/namespaces/ns/pods/a/{metric}")).await;
+        let value = plimsoll::model::quantity::parse(&value).expect("a quantity").milli() as f64 / 1000.0;
+        let upper = ((truth.log2() * 8.0).ceil() / 8.0).exp2();
+        let lower = upper / (1.0_f64 / 8.0).exp2();
+        assert!((lower..=upper + 0.001).contains(&value), "{metric} is {value}, not in {lower}..={upper}");
+    }
+    // Classic buckets that end at 0.5 and 1: the line between them.
+    assert_eq!(plimsoll.value(&format!("{CUSTOM}/namespaces/ns/pods/a/classic_p95")).await, "950m");
+    assert_eq!(plimsoll.target(&address).await["issues"], serde_json::json!([]));
 }

@@ -2,7 +2,10 @@ module plimsoll/tests/oracle
 
 go 1.26.0
 
-require github.com/prometheus/prometheus v0.313.5
+require (
+	github.com/prometheus/client_golang v1.23.2
+	github.com/prometheus/prometheus v0.313.5
+)
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
@@ -19,7 +22,6 @@ require (
 	github.com/modern-go/concurrent v0.0.0-20180306012644-bacd9c7ef1dd // indirect
 	github.com/modern-go/reflect2 v1.0.3-0.20250322232337-35a7c28c31ee // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
-	github.com/prometheus/client_golang v1.23.2 // indirect
 	github.com/prometheus/client_model v0.6.2 // indirect
 	github.com/prometheus/common v0.69.0 // indirect
 	github.com/prometheus/procfs v0.16.1 // indirect

@@ -60,6 +60,9 @@ type Point struct {
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "exporter" {
+		exporter()
+	}
 	var request Request
 	if err := json.NewDecoder(os.Stdin).Decode(&request); err != nil {
 		log.Fatalf("expected a request: %v", err)

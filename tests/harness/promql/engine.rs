@@ -131,7 +131,7 @@ fn series_json(series: &Series) -> Value {
 }
 
 /// The program of `tests/oracle`, built when its source or a module has changed.
-fn oracle() -> &'static Path {
+pub fn oracle() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("promql-oracle");
