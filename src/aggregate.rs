@@ -5,12 +5,14 @@
 //! rate, quantiles come from merged buckets, and a ratio is a sum over a sum, at every level alike.
 //! Whatever stands in the way is an [`Absence`], never a zero.
 
+mod groups;
 mod histogram;
 mod increase;
 pub mod native;
 pub mod prometheus;
 mod reading;
 
+pub use groups::Groups;
 pub use histogram::{Bucket, Histogram, Quantile};
 pub use increase::Increase;
 
@@ -21,9 +23,6 @@ use crate::config::metric::{Combine, Definition, RangeBoundary, Shape, Sharing};
 use crate::model::{Labels, NativeHistogram, Target, Timestamp};
 use crate::storage::{Series, TargetStore};
 use reading::Reading;
-
-/// Partials of one target by the values of the split labels.
-pub type Groups = BTreeMap<Labels, Partial>;
 
 /// What some series contribute to a value, mergeable with what others contribute.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,9 +119,7 @@ pub enum Absence {
     Histogram(String),
 }
 
-// === impl Groups ===
-
-/// Evaluates a definition over the series of one target.
+/// Evaluates a definition over the series of one target, to a partial for each combination of split labels.
 ///
 /// # Errors
 /// The first [`Absence`] that would make the number wrong. A series that is too young for a rate
@@ -132,7 +129,7 @@ pub fn evaluate(
     definition: &Definition,
     target: &Target,
     now: Timestamp,
-) -> Result<Groups, Absence> {
+) -> Result<Groups<Partial>, Absence> {
     let Target { freshness, scrape_interval, .. } = *target;
     let Definition { split_by, aggregation, .. } = definition;
     let reading = Reading { store, split_by, now, freshness, scrape_interval, aggregation: *aggregation };
@@ -158,16 +155,6 @@ pub fn known_groups(store: &TargetStore, definition: &Definition) -> BTreeSet<La
         groups.extend(floats.chain(histograms).filter(|labels| selection.matchers.matches(labels)).map(group));
     }
     groups
-}
-
-/// Merges a partial into the one of its group.
-pub fn add(groups: &mut Groups, group: Labels, partial: Partial) {
-    match groups.get_mut(&group) {
-        Some(present) => present.merge(partial),
-        None => {
-            groups.insert(group, partial);
-        }
-    }
 }
 
 // === impl Partial ===

@@ -216,7 +216,7 @@ impl Loop {
                 () = token.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            let span = tracing::info_span!("scrape", job = %self.target.job, url = %redacted(&self.target.url), otel.status_code = tracing::field::Empty);
+            let span = tracing::debug_span!("scrape", job = %self.target.job, url = %redacted(&self.target.url), otel.status_code = tracing::field::Empty);
             tokio::select! {
                 () = token.cancelled() => return,
                 () = self.scrape().instrument(span) => {}

@@ -35,9 +35,12 @@ pub enum BindError {
     Io { address: SocketAddr, source: io::Error },
 }
 
-/// A client that has not finished the TLS handshake, then its first request, or later the headers of one by then is cut
-/// off.
+/// A client that has not finished the TLS handshake, then its first request by then is cut off.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time from one HTTP/1.1 request to the head of the next: autoscalers and Prometheus come back every 15 s, and a new
+/// connection costs more than the request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An HTTP/2 connection is asked this often whether its client is still there, and cut off when it does not answer.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
@@ -112,7 +115,7 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, router: Router, wa
     // ALPN tells the version: looking at the first bytes instead would wait for them without end.
     let speaks_h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_TIMEOUT);
     let builder = if speaks_h2 { builder.http2_only() } else { builder.http1_only() };
     let asked = CancellationToken::new();

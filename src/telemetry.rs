@@ -68,8 +68,10 @@ pub enum Error {
     Exporter { endpoint: String, source: opentelemetry_otlp::ExporterBuildError },
 }
 
-/// The libraries below us trace every frame; exporting that would be most of the traffic.
-const TRACED: &str = "info,hyper=off,h2=off,rustls=off,reqwest=off,opentelemetry=off,opentelemetry_sdk=off";
+/// The libraries below us trace every frame; exporting that would be most of the traffic. Our own spans of frequent
+/// things are of level debug, so that the log does not pay for them.
+const TRACED: &str =
+    "info,plimsoll=debug,hyper=off,h2=off,rustls=off,reqwest=off,opentelemetry=off,opentelemetry_sdk=off";
 
 // === impl Telemetry ===
 

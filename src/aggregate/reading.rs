@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::aggregate::{
-    Absence, Basis, Bucket, Content, Groups, Histogram, Partial, add, histogram, increase, prometheus,
-};
+use crate::aggregate::{Absence, Basis, Bucket, Content, Groups, Histogram, Partial, histogram, increase, prometheus};
 use crate::config::metric::{Aggregation, Combine, RangeBoundary, Selection, Sharing, Side};
 use crate::model::{Labels, NativeHistogram, Timestamp, excerpt};
 use crate::storage::{CLOCK_SKEW_MAX, Sample, SampleValue, Series, TargetStore};
@@ -65,28 +63,28 @@ impl<'a> Reading<'a> {
         Labels::new(pairs)
     }
 
-    pub(super) fn gauges(&self, selection: &Selection, combine: Combine) -> Result<Groups, Absence> {
-        let mut groups = Groups::new();
+    pub(super) fn gauges(&self, selection: &Selection, combine: Combine) -> Result<Groups<Partial>, Absence> {
+        let mut groups = Groups::default();
         for series in self.select(&selection.name, selection)? {
             let (value, basis) = newest(series);
             let content = match self.aggregation {
                 Aggregation::Exact => Content::Gauge { combine, sum: value, count: 1, min: value, max: value },
                 Aggregation::Prometheus(boundary) => Content::Values { combine, boundary, values: vec![value] },
             };
-            add(&mut groups, self.group(series), Partial { content, basis });
+            groups.add(self.group(series), Partial { content, basis }, Partial::merge);
         }
         Ok(groups)
     }
 
-    pub(super) fn queues(&self, selection: &Selection, sharing: Sharing) -> Result<Groups, Absence> {
-        let mut groups = Groups::new();
+    pub(super) fn queues(&self, selection: &Selection, sharing: Sharing) -> Result<Groups<Partial>, Absence> {
+        let mut groups = Groups::default();
         for series in self.select(&selection.name, selection)? {
             let (value, basis) = newest(series);
             // One page tells the parts of a queue apart, so within it they sum.
             let group = self.group(series);
             let queue = if self.split_by.is_empty() { series.labels().clone() } else { group.clone() };
             let content = Content::Queue { sharing: Sharing::Partitioned, parts: BTreeMap::from([(queue, value)]) };
-            add(&mut groups, group, Partial { content, basis });
+            groups.add(group, Partial { content, basis }, Partial::merge);
         }
         for partial in groups.values_mut() {
             if let Content::Queue { sharing: merging, .. } = &mut partial.content {
@@ -96,8 +94,8 @@ impl<'a> Reading<'a> {
         Ok(groups)
     }
 
-    pub(super) fn rates(&self, selection: &Selection, window: Duration) -> Result<Groups, Absence> {
-        let mut groups = Groups::new();
+    pub(super) fn rates(&self, selection: &Selection, window: Duration) -> Result<Groups<Partial>, Absence> {
+        let mut groups = Groups::default();
         for (group, per_second, basis) in self.changes(selection, window)? {
             let content = match self.aggregation {
                 Aggregation::Exact => Content::Rate(per_second),
@@ -105,7 +103,7 @@ impl<'a> Reading<'a> {
                     Content::Values { combine: Combine::Sum, boundary, values: vec![per_second] }
                 }
             };
-            add(&mut groups, group, Partial { content, basis });
+            groups.add(group, Partial { content, basis }, Partial::merge);
         }
         Ok(groups)
     }
@@ -176,14 +174,19 @@ impl<'a> Reading<'a> {
 
     /// Native histograms where the page has them, and classic ones beside them: a workload may be in the middle of
     /// changing over.
-    pub(super) fn quantiles(&self, selection: &Selection, q: f64, window: Duration) -> Result<Groups, Absence> {
+    pub(super) fn quantiles(
+        &self,
+        selection: &Selection,
+        q: f64,
+        window: Duration,
+    ) -> Result<Groups<Partial>, Absence> {
         if let Aggregation::Prometheus(boundary) = self.aggregation
             && self.store.all_series(&format!("{}_bucket", selection.name)).next().is_some()
         {
             return self.prometheus_buckets(selection, q, window, boundary);
         }
         let native = self.natives(selection, window)?;
-        let classic = match self.classics(selection, window) {
+        let mut classic = match self.classics(selection, window) {
             Err(Absence::NoSeries { .. }) if !native.is_empty() => BTreeMap::new(),
             Err(Absence::NoSeries { name, .. })
                 if self.store.last_seen(&selection.name) > self.store.last_seen(&name) =>
@@ -192,20 +195,20 @@ impl<'a> Reading<'a> {
             }
             classic => classic?,
         };
-        let mut groups = Groups::new();
-        for (group, (histogram, basis)) in native {
-            let content = Content::Quantile { q, native: Some(Box::new(histogram)), classic: None };
-            groups.insert(group, Partial { content, basis });
-        }
-        for (group, (histogram, theirs)) in classic {
-            let none = Partial { content: Content::Quantile { q, native: None, classic: None }, basis: theirs };
-            let Partial { content, basis } = groups.entry(group).or_insert(none);
-            if let Content::Quantile { native, classic, .. } = content {
-                *classic = Some(histogram);
+        let mut groups = Groups::default();
+        for (group, (histogram, mut basis)) in native {
+            let beside = classic.remove(&group).map(|(histogram, theirs)| {
                 // One of the two will be used; until it is known which, the older sample counts.
                 basis.timestamp = basis.timestamp.min(theirs.timestamp);
-                basis.series += if native.is_some() { theirs.series } else { 0 };
-            }
+                basis.series += theirs.series;
+                histogram
+            });
+            let content = Content::Quantile { q, native: Some(Box::new(histogram)), classic: beside };
+            groups.add(group, Partial { content, basis }, Partial::merge);
+        }
+        for (group, (histogram, basis)) in classic {
+            let content = Content::Quantile { q, native: None, classic: Some(histogram) };
+            groups.add(group, Partial { content, basis }, Partial::merge);
         }
         Ok(groups)
     }
@@ -217,14 +220,14 @@ impl<'a> Reading<'a> {
         q: f64,
         window: Duration,
         boundary: RangeBoundary,
-    ) -> Result<Groups, Absence> {
+    ) -> Result<Groups<Partial>, Absence> {
         let name = format!("{}_bucket", selection.name);
-        let mut groups = Groups::new();
+        let mut groups = Groups::default();
         for (series, count, basis) in self.prometheus_rates(&name, selection, window, boundary)? {
             // PromQL leaves out what is no bucket.
             if let Ok(le) = histogram::bound(series) {
                 let content = Content::Buckets { q, boundary, buckets: vec![prometheus::Bucket { le, count }] };
-                add(&mut groups, self.group(series), Partial { content, basis });
+                groups.add(self.group(series), Partial { content, basis }, Partial::merge);
             }
         }
         if groups.is_empty() {
@@ -284,10 +287,19 @@ impl<'a> Reading<'a> {
         histogram(buckets, change)
     }
 
-    pub(super) fn ratios(&self, numerator: &Side, denominator: &Side, window: Duration) -> Result<Groups, Absence> {
-        let mut groups = Groups::new();
+    pub(super) fn ratios(
+        &self,
+        numerator: &Side,
+        denominator: &Side,
+        window: Duration,
+    ) -> Result<Groups<Partial>, Absence> {
+        let mut groups = Groups::default();
         for (group, amount, basis) in self.side(denominator, window)? {
-            add(&mut groups, group, Partial { content: Content::Ratio { numerator: 0.0, denominator: amount }, basis });
+            groups.add(
+                group,
+                Partial { content: Content::Ratio { numerator: 0.0, denominator: amount }, basis },
+                Partial::merge,
+            );
         }
         for (group, amount, basis) in self.numerator(numerator, denominator, window)? {
             // A group that only the numerator knows has no total to be a share of.

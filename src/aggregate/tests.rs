@@ -67,7 +67,7 @@ fn target() -> Target {
 }
 
 /// Groups of one target, evaluated `age` after its last scrape.
-fn groups(shape: Shape, split_by: &[&str], series: &[&str], age: Duration) -> Result<Groups, Absence> {
+fn groups(shape: Shape, split_by: &[&str], series: &[&str], age: Duration) -> Result<Groups<Partial>, Absence> {
     let (store, now) = load(&wanted(), series);
     evaluate(&store, &definition(shape, split_by), &target(), now.plus(age))
 }
@@ -173,7 +173,7 @@ fn a_start_time_within_the_window_is_as_good_as_a_sample() {
 fn a_restart_that_the_value_hides_is_seen_by_its_start_time() {
     let (store, now) = load(&wanted(), &["c_total 10 50", "c_created 1600000000 1700000010"]);
     let groups = evaluate(&store, &definition(rate(), &[]), &target(), now).expect("groups");
-    let number = groups.values().next().expect("a group").value().expect("a value").number;
+    let number = groups.into_values().next().expect("a group").value().expect("a value").number;
     assert!((number - 50.0 / 15.0).abs() < 1e-9, "{number}");
 }
 
@@ -308,7 +308,7 @@ fn a_sample_counts_until_it_is_no_longer_fresh() {
 fn groups_are_by_split_labels_and_the_basis_says_what_was_used() {
     let series =
         ["c_total{q=\"a\",x=\"1\"} 0+15x4", "c_total{q=\"a\",x=\"2\"} 0+15x4", "c_total{q=\"b\",x=\"1\"} _ _ _ 5 20"];
-    let groups = groups(rate(), &["q"], &series, Duration::ZERO).expect("groups");
+    let groups: Vec<_> = groups(rate(), &["q"], &series, Duration::ZERO).expect("groups").into_iter().collect();
     let described: Vec<_> = groups
         .iter()
         .map(|(labels, partial)| {
@@ -316,7 +316,7 @@ fn groups_are_by_split_labels_and_the_basis_says_what_was_used() {
         })
         .collect();
     assert_eq!(described, [("{q=\"a\"}".to_owned(), 2.0, 2, 10), ("{q=\"b\"}".to_owned(), 20.0 / 30.0, 1, 3)]);
-    let spans: Vec<_> = groups.values().map(|partial| partial.basis.span).collect();
+    let spans: Vec<_> = groups.iter().map(|(_, partial)| partial.basis.span).collect();
     assert_eq!(spans, [Some(WINDOW), Some(2 * INTERVAL)]);
 }
 

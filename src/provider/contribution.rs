@@ -4,7 +4,7 @@
 //! missing unless it is shown not to take part: it is new and carries no load yet, or its pages do not
 //! have the metric.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use rustc_hash::FxHashSet;
@@ -22,7 +22,7 @@ use crate::storage::{Failure, Health, TargetStore};
 pub(super) struct Contributions<'a> {
     selector: &'a Selector,
     /// By group, or all of them under no labels.
-    merged: BTreeMap<Labels, Merged>,
+    merged: Groups<Merged>,
     /// The first chosen group, and whether there are others.
     first: Option<Labels>,
     several: bool,
@@ -104,13 +104,13 @@ impl<'a> Contributions<'a> {
 
     fn none(selector: &'a Selector, over_limit: usize) -> Self {
         let (with_data, without) = (Vec::new(), Vec::new());
-        Self { selector, merged: BTreeMap::new(), first: None, several: false, with_data, without, over_limit }
+        Self { selector, merged: Groups::default(), first: None, several: false, with_data, without, over_limit }
     }
 
-    fn add(&mut self, target: &'a Target, mut groups: Groups, apart: bool) {
+    fn add(&mut self, target: &'a Target, mut groups: Groups<Partial>, apart: bool) {
         self.with_data.push(target);
         if !self.selector.is_empty() {
-            groups.retain(|labels, _| is_chosen(self.selector, labels));
+            groups.retain(|labels| is_chosen(self.selector, labels));
         }
         for labels in groups.keys() {
             self.several |= self.first.get_or_insert_with(|| labels.clone()) != labels;
@@ -123,13 +123,10 @@ impl<'a> Contributions<'a> {
     }
 
     fn merge(&mut self, labels: Labels, partial: Partial) {
-        match self.merged.get_mut(&labels) {
-            Some(merged) => {
-                merged.partial.merge(partial);
-                merged.targets += 1;
-            }
-            None => drop(self.merged.insert(labels, Merged { partial, targets: 1 })),
-        }
+        self.merged.add(labels, Merged { partial, targets: 1 }, |merged, one| {
+            merged.partial.merge(one.partial);
+            merged.targets += one.targets;
+        });
     }
 
     /// Of a target that never answered nobody knows what it exposes. Its pod, owners and Services are
@@ -155,7 +152,9 @@ impl<'a> Contributions<'a> {
 
     /// The chosen groups that are kept apart, in order.
     pub(super) fn groups(&self) -> Vec<Labels> {
-        self.merged.keys().cloned().collect()
+        let mut groups: Vec<_> = self.merged.keys().cloned().collect();
+        groups.sort();
+        groups
     }
 
     /// The labels of the chosen group if it is the only one.
@@ -168,7 +167,7 @@ impl<'a> Contributions<'a> {
     /// # Errors
     /// [`Lack`] when there is no data, or none of the chosen groups.
     pub(super) fn whole(&mut self) -> Result<(Partial, Coverage), Lack> {
-        let merged = self.merged.pop_first().map(|(_, merged)| merged);
+        let merged = self.merged.take(&Labels::default());
         self.covered(merged, |labels| is_chosen(self.selector, labels))
     }
 
@@ -177,7 +176,7 @@ impl<'a> Contributions<'a> {
     /// # Errors
     /// As for [`Self::whole`].
     pub(super) fn group(&mut self, group: &Labels) -> Result<(Partial, Coverage), Lack> {
-        let merged = self.merged.remove(group);
+        let merged = self.merged.take(group);
         self.covered(merged, |labels| labels == group)
     }
 
@@ -295,7 +294,12 @@ impl fmt::Display for Reason {
     }
 }
 
-fn evaluate(store: &TargetStore, definition: &Definition, target: &Target, now: Timestamp) -> Result<Groups, Outcome> {
+fn evaluate(
+    store: &TargetStore,
+    definition: &Definition,
+    target: &Target,
+    now: Timestamp,
+) -> Result<Groups<Partial>, Outcome> {
     let absent = |absence| outcome(store, definition, target, now, absence);
     aggregate::evaluate(store, definition, target, now).map_err(absent)
 }

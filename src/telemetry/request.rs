@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use opentelemetry::propagation::Extractor;
-use tracing::{Instrument, Span, field};
+use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
@@ -23,13 +23,18 @@ pub async fn correlate(request: Request, next: Next) -> Response {
     let id = correlation_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let span = tracing::info_span!(
-        "request", otel.kind = "server", audit_id = %id, trace_id = field::Empty,
-        http.request.method = %method, url.path = %path, http.response.status_code = field::Empty,
+        "request",
+        otel.kind = "server",
+        audit_id = id,
+        trace_id = trace_id(request.headers()),
+        http.request.method = method.as_str(),
+        url.path = path,
     );
     join_trace(&span, request.headers());
     let mut response = next.run(request).instrument(span.clone()).await;
     let code = response.status().as_u16();
-    span.record("http.response.status_code", code);
+    // Not a field: a field that comes later makes the log layer read and write all of them again.
+    span.set_attribute("http.response.status_code", i64::from(code));
     span.in_scope(|| log(&path, code, started));
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(AUDIT_ID, value);
@@ -39,8 +44,10 @@ pub async fn correlate(request: Request, next: Next) -> Response {
 
 fn log(path: &str, code: u16, started: Instant) {
     let duration_seconds = started.elapsed().as_secs_f64();
-    // Probes and scrapes come every few seconds and say nothing.
-    if matches!(path.trim_end_matches('/'), "/livez" | "/readyz" | "/healthz" | "/metrics") {
+    // Every autoscaler asks every 15 s, probes come more often: answers that are as they should be say nothing, and a
+    // line would cost as much as the answer. Neither does a probe that finds what it looks for.
+    let is_probe = matches!(path.trim_end_matches('/'), "/livez" | "/readyz" | "/healthz" | "/metrics");
+    if code < 400 || is_probe {
         tracing::debug!(code, duration_seconds, "request answered");
     } else {
         tracing::info!(code, duration_seconds, "request answered");
@@ -71,9 +78,6 @@ fn new_id() -> String {
 }
 
 fn join_trace(span: &Span, headers: &HeaderMap) {
-    if let Some(id) = trace_id(headers) {
-        span.record("trace_id", id);
-    }
     let parent = opentelemetry::global::get_text_map_propagator(|propagator| propagator.extract(&Headers(headers)));
     // Without an exporter there is no trace to join.
     drop(span.set_parent(parent));
