@@ -39,8 +39,8 @@ struct Used<S> {
 }
 
 /// The increase up to the newest sample, from the last sample at or before the start of the window
-/// (or from the counter's own start, or else the first sample there is). `restarts` are the times of
-/// the first samples after a restart, as [`restarts`] tells them.
+/// (or from the counter's own start, or else the first sample there is). `restarts` are the times of the first samples
+/// after a restart that the values may not show; where the value falls is one anyway.
 ///
 /// # Errors
 /// [`Absence`] with fewer than two samples, a value that is not finite, or falls that no counter has.
@@ -50,15 +50,30 @@ pub(super) fn over(
     scrape_interval: Duration,
     restarts: &[Timestamp],
 ) -> Result<Increase, Absence> {
-    let used = used(series, window, scrape_interval)?;
-    if let Some(sample) = used.samples.clone().find(|sample| !sample.value.is_finite()) {
-        return Err(Absence::NotFinite { series: series.text(), value: sample.value.to_string() });
+    let Used { samples, zero, span, count } = used(series, window, scrape_interval)?;
+    let (mut amount, mut falls, mut rises) = (0.0, 0, usize::from(zero.is_some()));
+    let mut before: Option<&Sample> = None;
+    for sample in samples {
+        if !sample.value.is_finite() {
+            return Err(Absence::NotFinite { series: series.text(), value: sample.value.to_string() });
+        }
+        // Where the counter was zero before the first sample, all of it has grown.
+        amount += match before {
+            Some(before) => step(before, sample, restarts),
+            None if zero.is_some() => sample.value,
+            None => 0.0,
+        };
+        falls += usize::from(before.is_some_and(|before| sample.value < before.value));
+        rises += usize::from(before.is_some_and(|before| sample.value > before.value));
+        before = Some(sample);
     }
-    check_falls(series, &used)?;
-    let growth: f64 = pairs(used.samples.clone()).map(|(from, to)| step(from, to, restarts)).sum();
-    let first = if used.zero.is_some() { used.samples.clone().next().map_or(0.0, |first| first.value) } else { 0.0 };
-    let timestamp = series.newest().map_or(Timestamp(0), |newest| newest.timestamp);
-    Ok(Increase { amount: first + growth, span: used.span, timestamp, samples: used.count })
+    // A counter falls when its process restarts, and grows between restarts; one that falls at least as often as it
+    // grows is something else.
+    if falls >= 2 && falls >= rises {
+        return Err(Absence::NotACounter { series: series.text(), falls, rises });
+    }
+    let timestamp = before.map_or(Timestamp(0), |newest| newest.timestamp);
+    Ok(Increase { amount, span, timestamp, samples: count })
 }
 
 /// What a native histogram observed per second, from where [`over`] begins to the newest sample. Between restarts it
@@ -100,7 +115,7 @@ pub(super) fn observed(
     Ok(Observed { histogram, basis })
 }
 
-/// The times of the first samples after a restart: the value fell, or the page tells another start.
+/// The times of the first samples after a restart, for what restarts together: the value fell, or the page tells another start.
 pub(super) fn restarts(series: &Series) -> impl Iterator<Item = Timestamp> + '_ {
     let falls = pairs(series.samples()).filter(|(from, to)| to.value < from.value);
     falls.map(|(_, to)| to.timestamp).chain(series.restarted)
@@ -145,22 +160,8 @@ fn pairs<S>(samples: impl Iterator<Item = S> + Clone) -> impl Iterator<Item = (S
 
 /// The growth from one sample to the next; after a restart the counter grew from zero.
 fn step(from: &Sample, to: &Sample, restarts: &[Timestamp]) -> f64 {
-    let restarted = restarts.iter().any(|at| from.timestamp < *at && *at <= to.timestamp);
+    let restarted = to.value < from.value || restarts.iter().any(|at| from.timestamp < *at && *at <= to.timestamp);
     if restarted { to.value } else { to.value - from.value }
-}
-
-/// A counter falls when its process restarts, and grows between restarts; one that falls at least as
-/// often as it grows is something else.
-fn check_falls<'a>(series: &Series, used: &Used<impl Iterator<Item = &'a Sample> + Clone>) -> Result<(), Absence> {
-    let (mut falls, mut rises) = (0, usize::from(used.zero.is_some()));
-    for (from, to) in pairs(used.samples.clone()) {
-        falls += usize::from(to.value < from.value);
-        rises += usize::from(to.value > from.value);
-    }
-    if falls >= 2 && falls >= rises {
-        return Err(Absence::NotACounter { series: series.text(), falls, rises });
-    }
-    Ok(())
 }
 
 fn too_few<V: SampleValue>(series: &Series<V>, samples: usize) -> Absence {

@@ -59,6 +59,9 @@ impl<'a> Reading<'a> {
     }
 
     fn group<V: SampleValue>(&self, series: &Series<V>) -> Labels {
+        if self.split_by.is_empty() {
+            return Labels::default();
+        }
         let pairs = self.split_by.iter().filter_map(|name| Some((name.as_str(), series.labels().get(name)?)));
         Labels::new(pairs)
     }
@@ -123,8 +126,7 @@ impl<'a> Reading<'a> {
         let mut increases = Vec::with_capacity(selected.len());
         let mut young = None;
         for series in selected {
-            let restarts: Vec<_> = increase::restarts(series).collect();
-            match increase::over(series, window, self.scrape_interval, &restarts) {
+            match increase::over(series, window, self.scrape_interval, series.restarted.as_slice()) {
                 Ok(increase) => increases.push((self.group(series), increase.per_second(), increase.basis())),
                 Err(absence @ Absence::TooFewSamples { .. }) => young = young.or(Some(absence)),
                 Err(absence) => return Err(absence),
