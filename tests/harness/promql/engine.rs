@@ -135,26 +135,20 @@ pub fn oracle() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("promql-oracle");
-        let mut command = go();
+        let mut command = Command::new(go());
         command.args(["build", "-buildvcs=false", "-o"]).arg(&program).arg(".").env("CGO_ENABLED", "0");
         command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle"));
-        let output = command.output().expect("go runs");
+        let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; run `make setup`"));
         let why = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "tests/oracle does not build; run `make setup`\n{why}");
         program
     })
 }
 
-/// Go from the path, or from where its archive is usually unpacked.
-fn go() -> Command {
-    let usual = Path::new("/usr/local/go/bin/go");
-    let on_path = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join("go").is_file()));
-    assert!(
-        on_path || usual.is_file(),
-        "Go 1.26 or later is not installed; unpack an archive of https://go.dev/dl/ to /usr/local, then run `make setup`"
-    );
-    if on_path { Command::new("go") } else { Command::new(usual) }
+/// The Go that `make setup` has chosen or fetched; before that, the one in the path.
+fn go() -> PathBuf {
+    let chosen = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go");
+    if chosen.is_file() { chosen } else { "go".into() }
 }
 
 fn labels(value: &Value) -> Labels {
