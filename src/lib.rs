@@ -13,8 +13,8 @@
 //! ```
 //!
 //! [`discovery`] publishes the current set of targets and objects on a watch channel. [`scrape`] runs one
-//! loop per target: it fetches a page ([`client`]), reads it ([`exposition`]) and commits it
-//! ([`storage`]). A request is answered by [`api`]: it borrows what is there and asks [`provider`], which
+//! loop per target: it fetches a page ([`client`]) in the format it asked for first (protobuf, OpenMetrics, text), reads
+//! it ([`exposition`]) and commits it ([`storage`]). A request is answered by [`api`]: it borrows what is there and asks [`provider`], which
 //! evaluates windows ([`aggregate`]) and merges what the targets of an object contribute. [`serving`] is
 //! the HTTPS listener, [`admin`] the pages about Plimsoll itself, and [`server`] wires all of it.
 //! Beside the pipeline stand [`hpa`], the autoscaler's algorithm as a pure function, and [`demo`].
@@ -28,6 +28,8 @@
 //!   has just joined a fleet that was known before, or its pages do not have the metric. Below the
 //!   definition's `min_coverage` there is no value; above it a total is scaled up for what is missing.
 //! - **Requests read memory.** [`api`] never waits: not for a target, not for a source of targets.
+//! - **A request costs what it matches**, not what is known: objects are found by namespace, name and label
+//!   ([`model::Inventory`]). Answers that read many targets are made on threads of their own.
 //! - **One lock per target**, held for the time of a commit or a read. Parsing happens outside of it. No
 //!   target waits for another.
 //! - **A failed scrape is data.** It has a reason from a closed list ([`storage::FailureReason`]); the
@@ -46,7 +48,14 @@
 //! definition wants ([`storage::Wanted`]) are skipped without being decoded. `TargetStore::commit` checks
 //! every new series against the bounds, and only then appends: a page counts whole or not at all. Series
 //! that the page no longer has end; what is odd (duplicates, old or future timestamps, resets) is noted in
-//! the target's state.
+//! the target's state. What a series is called is kept once for all targets, since the pods of a workload expose the same.
+//!
+//! # Two ways to compute
+//!
+//! `exact` takes the change between real samples over their real span. `prometheus` takes PromQL's own arithmetic
+//! ([`aggregate::prometheus`]) over the same windows, in which the samples of series that ended stay
+//! ([`storage::Want::former_lives`]). Both pass the same guards: what is stale, refused or no number is no number in
+//! either. Quantiles read native histograms where all targets of an object have them, else classic ones.
 //!
 //! # One request of the HPA
 //!
