@@ -189,6 +189,13 @@ impl Partial {
                 merge_both(native, n, |one, other| one.add(&other));
                 merge_both(classic, c, |one, other| one.merge(&other));
             }
+            // In mode prometheus a target with buckets brings those alone.
+            (
+                content @ (Content::Buckets { .. } | Content::Quantile { .. }),
+                Content::Buckets { q, .. } | Content::Quantile { q, .. },
+            ) => {
+                *content = Content::Quantile { q, native: None, classic: None };
+            }
             (Content::Ratio { numerator, denominator }, Content::Ratio { numerator: n, denominator: d }) => {
                 *numerator += n;
                 *denominator += d;

@@ -1,8 +1,9 @@
 //! `custom.metrics.k8s.io` v1beta1 and v1beta2, `external.metrics.k8s.io` v1beta1, and their discovery.
 //!
-//! A request comes in, an answer goes out, and nothing waits in between: the handler borrows the
+//! A request comes in, an answer goes out, and nothing outside is waited for: the handler borrows the
 //! current configuration, inventory and storage. It never asks a target, an engine or the kube API. What reads
-//! hundreds of targets does so on a thread of its own, so that nobody waits behind it.
+//! hundreds of targets does so on a thread of its own, so that nobody waits behind it; of those a few go at a time, and
+//! the others wait their turn.
 //! Bodies are JSON only, which the HPA takes behind its preference for protobuf.
 
 mod discovery;
@@ -203,14 +204,15 @@ impl Api {
 async fn handle(State(api): State<Api>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
     let metrics = api.metrics.clone();
     let timing = metrics.start(uri.path());
+    let query = uri.query().unwrap_or_default().to_owned();
     let answer = match api.answer(&method, &uri, &headers, Thread::Shared) {
         Err(Halt::Long) => answer_long(api, method, uri, headers).await,
         answer => answer,
     };
     let response = answer.unwrap_or_else(|halt| {
         let Halt::Refused(status) = halt else { unreachable!("nothing is too long for a thread of its own") };
-        if status.code.is_client_error() && status.code != StatusCode::NOT_FOUND {
-            tracing::debug!(code = status.code.as_u16(), "request refused: {}", status.message);
+        if status.code.is_client_error() {
+            tracing::info!(code = status.code.as_u16(), query, "request refused: {}", status.message);
         }
         status.into_response()
     });
@@ -220,9 +222,13 @@ async fn handle(State(api): State<Api>, method: Method, uri: Uri, headers: Heade
 
 /// Answers on a thread of its own.
 async fn answer_long(api: Api, method: Method, uri: Uri, headers: HeaderMap) -> Result<Response, Halt> {
-    let _permit = LONG_ANSWERS.acquire().await.expect("nobody closes it");
+    let permit = LONG_ANSWERS.acquire().await.expect("nobody closes it");
     let span = tracing::Span::current();
-    let answer = move || span.in_scope(|| api.answer(&method, &uri, &headers, Thread::Own));
+    let answer = move || {
+        // Held by the work, not by the request: a client that goes away does not end the work.
+        let _permit = permit;
+        span.in_scope(|| api.answer(&method, &uri, &headers, Thread::Own))
+    };
     tokio::task::spawn_blocking(answer).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 

@@ -27,11 +27,11 @@
 //! - **A part is not the whole.** A target without data counts as missing ([`provider::Coverage`]) unless it
 //!   has just joined a fleet that was known before, or its pages do not have the metric. Below the
 //!   definition's `min_coverage` there is no value; above it a total is scaled up for what is missing.
-//! - **Requests read memory.** [`api`] never waits: not for a target, not for a source of targets.
+//! - **Requests read memory.** [`api`] waits for no target and no source of targets; long answers wait for each other.
 //! - **A request costs what it matches**, not what is known: objects are found by namespace, name and label
 //!   ([`model::Inventory`]). Answers that read many targets are made on threads of their own.
 //! - **One lock per target**, held for the time of a commit or a read. Parsing happens outside of it. No
-//!   target waits for another.
+//!   target waits for another, but for a look at the names that all share.
 //! - **A failed scrape is data.** It has a reason from a closed list ([`storage::FailureReason`]); the
 //!   samples stay until they are no longer fresh.
 //! - [`model`], [`exposition`], [`storage`], [`aggregate`], [`provider`] and [`hpa`] do no I/O, spawn
@@ -55,7 +55,8 @@
 //! `exact` takes the change between real samples over their real span. `prometheus` takes PromQL's own arithmetic
 //! ([`aggregate::prometheus`]) over the same windows, in which the samples of series that ended stay
 //! ([`storage::Want::former_lives`]). Both pass the same guards: what is stale, refused or no number is no number in
-//! either. Quantiles read native histograms where all targets of an object have them, else classic ones.
+//! either. Quantiles read native histograms where all targets of an object have them, else classic ones; mode
+//! `prometheus` reads classic ones first, and computes native ones exactly.
 //!
 //! # One request of the HPA
 //!

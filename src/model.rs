@@ -111,6 +111,14 @@ pub fn is_stale_marker(value: f64) -> bool {
     value.to_bits() == 0x7ff0_0000_0000_0002
 }
 
+/// One spelling of a bucket bound or quantile: `1` for `1.0` and `1e0`, `+Inf` for `inf`. Formats and client libraries
+/// write the values of the labels `le` and `quantile` differently, and a target may change its format; Prometheus 3
+/// makes them alike as well. `None` for what is no number.
+pub fn canonical_bound(text: &str) -> Option<String> {
+    let bound: f64 = text.parse().ok().filter(|bound: &f64| !bound.is_nan())?;
+    Some(if bound == f64::INFINITY { "+Inf".into() } else { bound.to_string() })
+}
+
 /// The beginning of what a value looks like, for messages: names, labels and texts of targets can be
 /// megabytes long, and a message goes into states, logs and conditions. At most 300 bytes and an ellipsis.
 pub fn excerpt(value: &impl fmt::Display) -> String {

@@ -25,7 +25,7 @@ use crate::client::{Client, Page, Request};
 use crate::clock::Clock;
 use crate::config::{Aggregation, Config, Job, Limits, Shape, Side};
 use crate::exposition;
-use crate::model::{Inventory, Labels, Target, TargetId, Timestamp, redacted};
+use crate::model::{Inventory, Labels, Target, TargetId, Timestamp, canonical_bound, redacted};
 use crate::storage::{self, Bounds, Failure, FailureReason, Health, IssueKind, Scrape, Storage, TargetStore, Wanted};
 use content::Content;
 
@@ -328,8 +328,14 @@ fn store_page(
     storage::lock(store).commit(content.points(), scrape, &plan.wanted, plan.bounds(), decode)
 }
 
+/// The labels of a series, bounds of buckets and quantiles in one spelling.
 fn decode(series: &str) -> Result<Labels, String> {
-    exposition::labels(series).map(|(_, labels)| labels).map_err(|error| error.to_string())
+    let (name, labels) = exposition::labels(series).map_err(|error| error.to_string())?;
+    let label = if name.ends_with("_bucket") { "le" } else { "quantile" };
+    match labels.get(label).and_then(canonical_bound) {
+        Some(bound) => Ok(Labels::new(labels.iter().map(|(n, v)| (n, if n == label { bound.as_str() } else { v })))),
+        None => Ok(labels),
+    }
 }
 
 #[cfg(test)]
@@ -342,6 +348,18 @@ mod tests {
         let (offset, interval) = (Duration::from_secs(4), Duration::from_secs(15));
         let at = |seconds: i64| wait(offset, interval, Timestamp(seconds * 1000)).as_secs();
         assert_eq!([at(0), at(3), at(4), at(5), at(15), at(34)], [4, 1, 0, 14, 4, 0]);
+    }
+
+    #[test]
+    fn bounds_are_one_however_a_format_writes_them() {
+        let label = |series: &str, label: &str| decode(series).expect("labels").get(label).map(str::to_owned);
+        for bound in ["1", "1.0", "1e0", "+1"] {
+            assert_eq!(label(&format!("h_bucket{{le=\"{bound}\"}}"), "le").as_deref(), Some("1"));
+            assert_eq!(label(&format!("s{{quantile=\"{bound}\"}}"), "quantile").as_deref(), Some("1"));
+            assert_eq!(label(&format!("m{{le=\"{bound}\"}}"), "le").as_deref(), Some(bound), "no bucket");
+        }
+        assert_eq!(label("h_bucket{le=\"Inf\"}", "le").as_deref(), Some("+Inf"));
+        assert_eq!(label("h_bucket{le=\"high\"}", "le").as_deref(), Some("high"));
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub enum BindError {
     Io { address: SocketAddr, source: io::Error },
 }
 
-/// A client that has not finished the TLS handshake, then its first request by then is cut off.
+/// A client that has not finished the TLS handshake by then, or has not asked anything by then after it, is cut off.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Time from one HTTP/1.1 request to the head of the next: autoscalers and Prometheus come back every 15 s, and a new

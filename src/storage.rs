@@ -1,7 +1,8 @@
 //! Bounded windows of samples for the wanted series of each target, and the state of each target.
 //!
 //! A scrape comes in as [`Point`]s or as a [`Failure`]; readers borrow a [`TargetStore`]. There is one
-//! lock per target, held for microseconds, so no target waits for another. Nothing here reads a
+//! lock per target, held for microseconds, so no target waits for another but for a look at the names
+//! that are shared. Nothing here reads a
 //! clock, decodes text (the decoder is an argument) or judges freshness.
 
 mod key;
@@ -138,7 +139,7 @@ impl Storage {
     /// Number of targets and of series, for the own metrics.
     pub fn size(&self) -> (usize, usize) {
         let targets = self.targets.read().unwrap_or_else(PoisonError::into_inner);
-        (targets.len(), targets.values().map(|store| lock(store).len()).sum())
+        (targets.len(), targets.values().map(|store| lock(store).state.series).sum())
     }
 
     fn get(&self, id: &TargetId) -> Option<Arc<Mutex<TargetStore>>> {
@@ -203,7 +204,8 @@ impl TargetStore {
         decode: Decode,
     ) -> Result<Vec<IssueKind>, Failure> {
         let Points { floats, histograms, gauges } = points;
-        check_number(floats.len() + histograms.len(), bounds)?;
+        let buckets = |point: &Point<'_, NativeHistogram>| 1 + point.value.positive.len() + point.value.negative.len();
+        check_number(floats.len() + histograms.iter().map(buckets).sum::<usize>(), bounds)?;
         let new_floats = new_keys(&floats, &self.floats, &self.keys, bounds, decode)?;
         let new_histograms = new_keys(&histograms, &self.histograms, &self.keys, bounds, decode)?;
         self.wanted = wanted.clone();
@@ -261,8 +263,8 @@ impl TargetStore {
         if starts == self.starts && !has_new_series {
             return;
         }
-        self.floats.set_starts(&starts);
-        self.histograms.set_starts(&starts);
+        self.floats.set_starts(&starts, self.round);
+        self.histograms.set_starts(&starts, self.round);
         self.starts = starts;
     }
 
@@ -310,9 +312,15 @@ fn new_keys<'p, V: SampleValue>(
     let mut new = FxHashMap::default();
     for Point { name, series, .. } in points.iter().filter(|point| !table.knows(point.series)) {
         if !new.contains_key(series) {
-            let key = keys.get(series, name, || decode(series));
-            let key = key.map_err(|error| Failure::new(FailureReason::Exposition, error))?;
+            let key = match keys.get(series) {
+                Some(key) => key,
+                None => {
+                    let labels = decode(series).map_err(|error| Failure::new(FailureReason::Exposition, error))?;
+                    Arc::new(SeriesKey { text: (*series).into(), name: (*name).into(), labels })
+                }
+            };
             check_bounds(name, &key.labels, bounds)?;
+            keys.add(&key);
             new.insert(*series, key);
         }
     }

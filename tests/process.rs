@@ -152,7 +152,8 @@ async fn the_level_comes_from_the_flag_or_the_environment() {
     let target = Target::page("load 5\n").await;
     let config = config_file(&target.url);
     let (program, base) = serve(&config, &["--log-level", "warn,plimsoll::server=info", "--log-format", "text"]);
-    get(&client(), &format!("{base}/apis")).await;
+    let unknown = get(&client(), &format!("{base}/apis/unknown")).await;
+    assert_eq!(unknown.code, 404);
     assert!(!program.output().contains("request answered"), "{}", program.output());
     assert!(!program.output().starts_with('{'), "{}", program.output());
     assert!(complaint(&["serve", "--config", "x", "--log-level", "a=b=c"]).contains("--log-level"));

@@ -8,7 +8,8 @@ fn blocks() -> Vec<String> {
 
 #[test]
 fn the_configuration_in_the_readme_is_good_and_its_hpa_asks_for_what_it_defines() {
-    let [file, hpa] = &blocks()[..] else { panic!("two blocks of YAML") };
+    let [file, hpa, migration] = &blocks()[..] else { panic!("three blocks of YAML") };
+    crate::harness::config(migration);
     let config = crate::harness::config(file);
     let specs: Vec<MetricSpec> = serde_saphyr::from_str(hpa).expect("metrics of an HPA");
     for spec in specs {

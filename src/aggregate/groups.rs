@@ -49,6 +49,12 @@ impl<T> Groups<T> {
         first.or_else(|| self.others.remove(group))
     }
 
+    /// Takes the first value out, whatever its group.
+    pub fn take_first(&mut self) -> Option<T> {
+        let first = self.first.take().map(|(_, value)| value);
+        first.or_else(|| self.others.pop_first().map(|(_, value)| value))
+    }
+
     pub fn retain(&mut self, mut keep: impl FnMut(&Labels) -> bool) {
         self.first.take_if(|(labels, _)| !keep(labels));
         self.others.retain(|labels, _| keep(labels));

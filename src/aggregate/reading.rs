@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::aggregate::{Absence, Basis, Bucket, Content, Groups, Histogram, Partial, histogram, increase, prometheus};
 use crate::config::metric::{Aggregation, Combine, RangeBoundary, Selection, Sharing, Side};
 use crate::model::{Labels, NativeHistogram, Timestamp, excerpt};
-use crate::storage::{CLOCK_SKEW_MAX, Sample, SampleValue, Series, TargetStore};
+use crate::storage::{CLOCK_SKEW_MAX, SAMPLES_MAX, Sample, SampleValue, Series, TargetStore};
 
 /// One evaluation: the store and what every step needs.
 pub(super) struct Reading<'a> {
@@ -56,6 +56,45 @@ impl<'a> Reading<'a> {
             return Err(Absence::NotFinite { series: series.text(), value: newest.value.text() });
         }
         Ok(())
+    }
+
+    /// PromQL takes a counter that it has not seen for long for a slow one. That is right of a new pod, and wrong of one
+    /// that has been there before Plimsoll.
+    fn check_watched(&self, name: &str, window: Duration) -> Result<(), Absence> {
+        let since = self.store.state.first_success.filter(|_| self.store.joined.is_none());
+        let watched = since.map_or(window, |since| self.now.since(since) + self.scrape_interval);
+        if watched >= window {
+            return Ok(());
+        }
+        let (watched, window) = (watched.as_secs(), window.as_secs());
+        Err(Absence::Refused(format!(
+            "{name} has been watched for {watched} s of the window of {window} s; until then its rate in mode prometheus is too low"
+        )))
+    }
+
+    /// That a series has ended counts for as long as the page that showed it.
+    fn check_end(&self, series: &Series) -> Result<(), Absence> {
+        let newest = self.store.state.last_success.unwrap_or(Timestamp(0));
+        let age = self.now.since(newest);
+        if age <= self.freshness {
+            return Ok(());
+        }
+        Err(Absence::Stale {
+            series: series.text(),
+            newest,
+            age_seconds: age.as_secs(),
+            freshness_seconds: self.freshness.as_secs(),
+        })
+    }
+
+    /// A window from which the storage had to drop samples is not what was asked for.
+    fn check_cut(&self, series: &Series, window: Duration) -> Result<(), Absence> {
+        let first = series.all_samples().next().filter(|_| series.all_samples().len() >= SAMPLES_MAX);
+        if first.is_none_or(|first| first.timestamp <= self.now.minus(window)) {
+            return Ok(());
+        }
+        let what = format!("the window holds more than the {SAMPLES_MAX} samples of {} that are kept", series.text());
+        Err(Absence::Refused(what))
     }
 
     fn group<V: SampleValue>(&self, series: &Series<V>) -> Labels {
@@ -135,8 +174,8 @@ impl<'a> Reading<'a> {
         young.filter(|_| increases.is_empty()).map_or(Ok(increases), Err)
     }
 
-    /// PromQL's `rate` of each series with two samples in the window, of those that ended within it, too. What would
-    /// make an exact number wrong makes this one wrong as well, and is an absence.
+    /// PromQL's `rate` of each series with two samples in the window, of those that ended within it, too. Samples that
+    /// are stale, refused or no numbers are an absence, as ever; that a counter falls often is not, as in PromQL.
     fn prometheus_rates(
         &self,
         name: &str,
@@ -147,16 +186,22 @@ impl<'a> Reading<'a> {
         if self.store.last_drop(name).is_some_and(|drop| drop >= self.now.minus(window)) {
             return Err(Absence::Refused(format!("more series of {name} ended within the window than can be kept")));
         }
+        self.check_watched(name, window)?;
         let all = self.store.all_series(name).filter(|series| selection.matchers.matches(series.labels()));
         let (mut rates, mut young) = (Vec::new(), None);
         for series in all {
             let live = series.newest().is_some() || series.refusal.is_some();
             if live {
                 self.check(series)?;
+            } else {
+                self.check_end(series)?;
             }
+            self.check_cut(series, window)?;
             let samples = prometheus::range(series.all_samples().copied(), self.now, window, boundary);
             let Some(rate) = prometheus::rate(samples.iter().copied(), self.now, window, boundary) else {
-                young.get_or_insert(Absence::TooFewSamples { series: series.text(), samples: samples.len() });
+                if live {
+                    young.get_or_insert(Absence::TooFewSamples { series: series.text(), samples: samples.len() });
+                }
                 continue;
             };
             if !rate.is_finite() {
@@ -183,13 +228,13 @@ impl<'a> Reading<'a> {
         window: Duration,
     ) -> Result<Groups<Partial>, Absence> {
         if let Aggregation::Prometheus(boundary) = self.aggregation
-            && self.store.all_series(&format!("{}_bucket", selection.name)).next().is_some()
+            && self.has_classic(selection)
         {
             return self.prometheus_buckets(selection, q, window, boundary);
         }
         let native = self.natives(selection, window)?;
         let mut classic = match self.classics(selection, window) {
-            Err(Absence::NoSeries { .. }) if !native.is_empty() => BTreeMap::new(),
+            Err(Absence::NoSeries { .. } | Absence::TooFewSamples { .. }) if !native.is_empty() => BTreeMap::new(),
             Err(Absence::NoSeries { name, .. })
                 if self.store.last_seen(&selection.name) > self.store.last_seen(&name) =>
             {
@@ -213,6 +258,15 @@ impl<'a> Reading<'a> {
             groups.add(group, Partial { content, basis }, Partial::merge);
         }
         Ok(groups)
+    }
+
+    /// Whether there are classic buckets to take rates of: not those that ended where native ones are now, nor those of a
+    /// gauge histogram.
+    fn has_classic(&self, selection: &Selection) -> bool {
+        let name = format!("{}_bucket", selection.name);
+        let ended = || self.store.all_series(&name).next().is_some();
+        let native = || self.store.histograms(&selection.name).next().is_some();
+        !self.store.is_gauge(&name) && (self.store.series(&name).next().is_some() || ended() && !native())
     }
 
     /// The rates of classic buckets, which PromQL sums by their bound before it takes the quantile.

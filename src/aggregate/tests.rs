@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::config::metric::{Aggregation, Matcher, Matchers, Selection, Side, Test};
+use crate::config::metric::{Aggregation, Matcher, Matchers, RangeBoundary, Selection, Side, Test};
 use crate::model::Buckets;
 use crate::model::Identity;
-use crate::storage::notation::{INTERVAL, START, commit_points, load, point};
+use crate::storage::notation::{INTERVAL, START, commit_points, load, load_into, point};
 use crate::storage::{Point, Points, Wanted};
 
 const WINDOW: Duration = Duration::from_secs(60);
@@ -440,4 +440,66 @@ fn workloads_that_change_over_to_native_histograms_are_merged_by_what_all_have()
 fn a_native_histogram_tells_the_groups_that_a_target_is_missing_from() {
     let store = native(&[&[5.0], &[6.0]]);
     assert_eq!(known_groups(&store, &definition(p(0.5), &[])).len(), 1);
+}
+
+fn of_prometheus(shape: Shape) -> Definition {
+    Definition { aggregation: Aggregation::Prometheus(RangeBoundary::Closed), ..definition(shape, &[]) }
+}
+
+fn with_former_lives() -> Arc<Wanted> {
+    let mut wanted = Wanted::clone(&wanted());
+    ["c_total", "h_bucket"].iter().for_each(|name| wanted.former_lives(name));
+    Arc::new(wanted)
+}
+
+/// A target that came after Plimsoll, in mode prometheus.
+fn load_new(series: &[&str]) -> (TargetStore, Timestamp) {
+    let mut store = TargetStore::default();
+    store.joined = Some(START);
+    let now = load_into(&mut store, &with_former_lives(), series);
+    (store, now)
+}
+
+#[test]
+fn mode_prometheus_has_no_rate_of_a_target_that_it_has_not_watched_for_a_window() {
+    let check = |scrapes: u32, want: Result<(), &str>| {
+        let (store, now) = load(&with_former_lives(), &[&format!("c_total 100+10x{scrapes}")]);
+        let rate = evaluate(&store, &of_prometheus(rate()), &target(), now).map(|_| ()).map_err(|a| a.to_string());
+        assert_eq!(rate.as_ref().copied().map_err(|text| &text[..text.len().min(56)]), want, "{scrapes}");
+    };
+    check(1, Err("c_total has been watched for 30 s of the window of 60 s;"));
+    check(3, Ok(()));
+}
+
+#[test]
+fn native_and_classic_histograms_do_not_merge_in_mode_prometheus_either() {
+    let buckets = ["h_bucket{le=\"2\"} 0 30", "h_bucket{le=\"+Inf\"} 0 30"];
+    let (old, now) = load_new(&buckets);
+    let new = native(&[&[0.0, 0.0], &[0.0, 30.0]]);
+    let partial = |store: &TargetStore| {
+        let groups = evaluate(store, &of_prometheus(p(0.5)), &target(), now).expect("groups");
+        groups.into_values().next().expect("a group")
+    };
+    for (one, other) in [(&old, &new), (&new, &old)] {
+        let mut all = partial(one);
+        all.merge(partial(other));
+        let absence = all.value().expect_err("nothing in common");
+        assert!(absence.to_string().starts_with("some targets expose the histogram as native only"), "{absence}");
+    }
+}
+
+#[test]
+fn an_ended_series_counts_no_longer_than_the_page_that_showed_its_end() {
+    let (store, now) = load_new(&["c_total 0 10 _", "g 1x2"]);
+    let at = |age| evaluate(&store, &of_prometheus(rate()), &target(), now.plus(age)).map(|_| ());
+    assert_eq!(at(Duration::ZERO), Ok(()));
+    let absence = at(FRESHNESS + Duration::from_secs(1)).expect_err("stale");
+    assert!(absence.to_string().contains("41 s old; samples count for 40 s"), "{absence}");
+}
+
+#[test]
+fn an_ended_series_of_one_sample_is_no_young_one() {
+    let (store, now) = load_new(&["c_total 5 _", "g 1x1"]);
+    let absence = evaluate(&store, &of_prometheus(rate()), &target(), now).map(|_| ()).expect_err("no rate");
+    assert_eq!(absence.to_string(), "the page has no series c_total");
 }

@@ -1,12 +1,13 @@
 //! Plain HTTP/1.1 to targets, over connections that cost nothing but their socket while they are idle.
 //!
 //! In goes a URL, out comes what [`super::Client::get`] promises, or `None` for what is left to the pooled client: other
-//! URLs, connections that cannot be made, redirects, answers that are no HTTP. The pooled client keeps buffers as large
+//! URLs, names (which may have several addresses to try), connections that cannot be made, redirects, answers that are no HTTP. The pooled client keeps buffers as large
 //! as a page with every idle connection (2,000 targets with pages of 100 KB took 430 MB); here they end with the
 //! exchange, and only the socket is kept.
 
 use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -47,8 +48,8 @@ struct Answered {
     stream: Option<TcpStream>,
 }
 
-/// A connection that is idle for longer is closed, as the pooled client does: its target is gone or is scraped more
-/// rarely.
+/// A connection that is idle for longer is closed, as the pooled client does, when the next page comes from any target:
+/// its target is gone or is scraped more rarely.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(90);
 
 /// Bytes that are read at once: a page of 100 KB takes four readings.
@@ -105,7 +106,7 @@ async fn exchange(stream: TcpStream, place: &Place, request: &Request) -> Option
     let (mut sender, connection) = http.await.ok()?;
     let mut connection = std::pin::pin!(connection.without_shutdown());
     let mut talk = std::pin::pin!(async move {
-        let response = sender.send_request(place.request(request)).await.ok()?;
+        let response = sender.send_request(place.request(request)?).await.ok()?;
         if response.status().is_redirection() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return None;
         }
@@ -143,18 +144,21 @@ fn closes(headers: &HeaderMap) -> bool {
 // === impl Place ===
 
 impl Place {
-    /// `None` for URLs that are not plain HTTP, and for those with credentials.
+    /// `None` for URLs that are not plain HTTP to an IP address, and for those with credentials.
     fn parse(url: &str) -> Option<Self> {
         let url = Url::parse(url).ok().filter(|url| url.scheme() == "http")?;
         let has_credentials = !url.username().is_empty() || url.password().is_some();
-        let authority = format!("{}:{}", url.host_str()?, url.port_or_known_default()?);
+        let host = url.host_str()?;
+        host.trim_matches(['[', ']']).parse::<IpAddr>().ok()?;
+        let authority = format!("{host}:{}", url.port_or_known_default()?);
         let path = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
         (!has_credentials).then_some(Self { authority, path })
     }
 
-    fn request(&self, request: &Request) -> hyper::Request<Body> {
+    /// `None` for a path that cannot be sent.
+    fn request(&self, request: &Request) -> Option<hyper::Request<Body>> {
         let mut ask = hyper::Request::new(Body::default());
-        *ask.uri_mut() = self.path.parse().unwrap_or_default();
+        *ask.uri_mut() = self.path.parse().ok()?;
         let headers = ask.headers_mut();
         headers.extend(request.headers.clone());
         if let Ok(host) = HeaderValue::from_str(self.authority.strip_suffix(":80").unwrap_or(&self.authority)) {
@@ -163,7 +167,7 @@ impl Place {
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         headers.insert(ACCEPT, request.accept.clone());
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(body::ENCODINGS));
-        ask
+        Some(ask)
     }
 
     async fn connect(&self) -> io::Result<TcpStream> {
@@ -186,11 +190,11 @@ mod tests {
         };
         check("http://10.0.0.1:9090/metrics?a=b", Some(("10.0.0.1:9090", "/metrics?a=b")));
         check("http://[::1]/metrics", Some(("[::1]:80", "/metrics")));
-        check("http://web", Some(("web:80", "/")));
-        check("http://h/../a b#c", Some(("h:80", "/a%20b")));
+        check("http://10.0.0.1", Some(("10.0.0.1:80", "/")));
+        check("http://10.0.0.1/../a b#c", Some(("10.0.0.1:80", "/a%20b")));
+        check("http://web/", None);
         check("https://h/", None);
-        check("http://u:p@h/", None);
-        check("http:///a", Some(("a:80", "/")));
+        check("http://u:p@10.0.0.1/", None);
         check("h", None);
     }
 

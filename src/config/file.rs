@@ -27,7 +27,8 @@ pub struct File {
     /// Bounds that keep a broken or hostile target from hurting the rest.
     #[serde(default)]
     pub limits: Limits,
-    /// How windows of samples become numbers, for every metric that does not say it itself. Default: exact.
+    /// How windows of samples become numbers, for every metric that does not say it itself. Native histograms are
+    /// computed exactly in either mode. Default: exact.
     #[serde(default)]
     pub aggregation: Aggregation,
     /// The metrics served to Kubernetes. At least one.
@@ -214,7 +215,7 @@ pub struct Metric {
     pub gauge: Option<Gauge>,
     /// Increase of a counter per second.
     pub rate: Option<Rate>,
-    /// Quantile of a classic histogram.
+    /// Quantile of a histogram, native or classic.
     pub quantile: Option<Quantile>,
     /// One sum over another.
     pub ratio: Option<Ratio>,
@@ -277,7 +278,8 @@ pub struct Rate {
     /// Name of the counter.
     #[schemars(extend("format" = "series-name"))]
     pub counter: String,
-    /// Matchers in PromQL's notation. Default: every series of the name.
+    /// Matchers in PromQL's notation; values of `le` and `quantile` are compared as numbers. Default: every series of
+    /// the name.
     #[serde(default, rename = "match")]
     pub matchers: Selector,
     /// Time the increase is taken over; at least twice the largest `scrape_interval`. Default: 60s, or four times the
@@ -285,7 +287,7 @@ pub struct Rate {
     pub window: Option<Period>,
 }
 
-/// Quantile of a classic histogram; buckets are merged over pods before the quantile is taken.
+/// Quantile of a histogram, native or classic; buckets are merged over pods before the quantile is taken.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quantile {

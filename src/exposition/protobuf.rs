@@ -267,20 +267,25 @@ impl<'p, W: FnMut(&str) -> bool, E: FnMut(Event<'p>)> Reader<'p, W, E> {
     }
 
     fn histogram(&mut self, family: &Family<'p>, names: &Names, metric: &Metric<'p>) -> Result<(), Fault> {
-        let mut infinity = false;
+        let (mut classic, mut infinity, mut native) = (false, false, false);
         let mut totals = Totals::default();
         self.native.clear();
         for field in Fields::of(metric.message) {
             let (number, content) = field?;
             if number == 3 {
                 let (bound, count) = bucket(content.bytes()?)?;
+                classic = true;
                 infinity |= bound == f64::INFINITY;
                 self.bucket(names, metric, bound, count)?;
-            } else if !totals.read(number, content)? && names.base {
-                self.native.read(number, content)?;
+            } else if !totals.read(number, content)? {
+                native |= NATIVE_FIELDS.contains(&number);
+                if names.base {
+                    self.native.read(number, content)?;
+                }
             }
         }
-        if !infinity {
+        // Go's client leaves the last bucket out. A native histogram without classic buckets has none at all.
+        if !infinity && (classic || !native) {
             self.bucket(names, metric, f64::INFINITY, totals.observations())?;
         }
         self.totals(names, metric, &totals)?;
@@ -503,6 +508,9 @@ fn seconds(message: &[u8]) -> Result<f64, Fault> {
     }
     Ok(seconds as f64 + nanoseconds as f64 / 1e9)
 }
+
+/// The fields of `Histogram` that only a native one has: zero bucket, spans, deltas and counts.
+const NATIVE_FIELDS: std::ops::RangeInclusive<u64> = 6..=14;
 
 #[cfg(test)]
 mod tests;

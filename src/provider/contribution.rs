@@ -167,7 +167,7 @@ impl<'a> Contributions<'a> {
     /// # Errors
     /// [`Lack`] when there is no data, or none of the chosen groups.
     pub(super) fn whole(&mut self) -> Result<(Partial, Coverage), Lack> {
-        let merged = self.merged.take(&Labels::default());
+        let merged = self.merged.take_first();
         self.covered(merged, |labels| is_chosen(self.selector, labels))
     }
 

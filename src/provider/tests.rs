@@ -275,6 +275,8 @@ fn external_items_add_up_or_are_one() {
     };
     assert_eq!(items("total", ""), [("{q=\"x\"}".into(), 40.0), ("{q=\"y\"}".into(), 2.0)]);
     assert_eq!(items("shared", ""), [("{q=\"x\"}".into(), 30.0), ("{q=\"y\"}".into(), 2.0)]);
+    assert_eq!(items("total", "q=y"), [("{q=\"y\"}".into(), 2.0)]);
+    assert_eq!(items("shared", "q=x"), [("{q=\"x\"}".into(), 30.0)]);
     assert_eq!(items("mean", ""), [(String::new(), 14.0)]);
     assert_eq!(items("mean", "q=x"), [("{q=\"x\"}".into(), 20.0)]);
 }

@@ -30,7 +30,11 @@ impl<'p> Content<'p> {
         let event = |event| match event {
             Event::Sample(line) if content.lines.len() <= series_max => content.lines.push(line),
             Event::Histogram(line) if content.histograms.len() <= series_max => content.histograms.push(line),
-            Event::Type { family, kind: FamilyType::GaugeHistogram } => content.gauge_histograms.push(family),
+            Event::Type { family, kind: FamilyType::GaugeHistogram }
+                if wanted.contains(&family) && !content.gauge_histograms.contains(&family) =>
+            {
+                content.gauge_histograms.push(family);
+            }
             _ => {}
         };
         let summary = exposition::read(&page.body, format, |name| wanted.contains(name), event)
@@ -39,7 +43,6 @@ impl<'p> Content<'p> {
             return Err(Failure::new(FailureReason::Exposition, "the page has no samples at all"));
         }
         content.samples_scraped = summary.samples;
-        content.gauge_histograms.retain(|family| wanted.contains(family));
         Ok(content)
     }
 

@@ -37,22 +37,29 @@ struct Known {
 /// Below this number of keys nobody looks for those out of use.
 const SWEEP_MIN: usize = 1024;
 
+// === impl SeriesKey ===
+
+impl SeriesKey {
+    /// Whether the text is not blown up with blanks, or other text that means nothing.
+    pub(super) fn is_compact(&self) -> bool {
+        let decoded: usize = self.labels.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        self.text.len() <= 64 + 2 * (self.name.len() + decoded)
+    }
+}
+
 // === impl Keys ===
 
 impl Keys {
-    /// The key of a text, which `read` reads when nobody has it yet.
-    pub(super) fn get<E>(
-        &self,
-        text: &str,
-        name: &str,
-        read: impl FnOnce() -> Result<Labels, E>,
-    ) -> Result<Arc<SeriesKey>, E> {
-        if let Some(key) = self.lock().keys.get(text).and_then(Weak::upgrade) {
-            return Ok(key);
+    /// The key of a text, if somebody has it.
+    pub(super) fn get(&self, text: &str) -> Option<Arc<SeriesKey>> {
+        self.lock().keys.get(text).and_then(Weak::upgrade)
+    }
+
+    /// Lets others share a key, unless its text is not worth remembering.
+    pub(super) fn add(&self, key: &Arc<SeriesKey>) {
+        if key.is_compact() {
+            self.lock().add(key);
         }
-        let key = Arc::new(SeriesKey { text: text.into(), name: name.into(), labels: read()? });
-        self.lock().add(&key);
-        Ok(key)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
@@ -67,7 +74,9 @@ impl Known {
             self.keys.shrink_to(self.keys.len() * 2);
             self.sweep_at = (self.keys.len() * 2).max(SWEEP_MIN);
         }
-        self.keys.insert(key.text.clone(), Arc::downgrade(key));
+        if self.keys.get(&key.text).is_none_or(|known| known.strong_count() == 0) {
+            self.keys.insert(key.text.clone(), Arc::downgrade(key));
+        }
     }
 }
 
@@ -97,26 +106,30 @@ impl Eq for ByText {}
 mod tests {
     use super::*;
 
-    fn get(keys: &Keys, text: &str) -> Arc<SeriesKey> {
-        keys.get(text, "g", || Ok::<_, ()>(Labels::default())).expect("labels")
+    fn key(text: &str) -> Arc<SeriesKey> {
+        Arc::new(SeriesKey { text: text.into(), name: "g".into(), labels: Labels::new([("n", "1")]) })
     }
 
     #[test]
-    fn one_text_is_read_once_while_somebody_has_it() {
-        let keys = Keys::default();
-        let first = get(&keys, "g");
-        let again = keys.get("g", "g", || Err("read twice")).expect("a known text");
-        assert!(Arc::ptr_eq(&first, &again));
-        drop((first, again));
-        assert_eq!(keys.get("g", "g", || Err("read anew")), Err("read anew"));
+    fn a_key_is_shared_while_somebody_has_it() {
+        let (keys, first) = (Keys::default(), key("g"));
+        keys.add(&first);
+        keys.add(&key("g"));
+        assert!(keys.get("g").is_some_and(|found| Arc::ptr_eq(&first, &found)));
+        drop(first);
+        assert_eq!(keys.get("g"), None);
     }
 
     #[test]
-    fn texts_out_of_use_do_not_pile_up() {
+    fn texts_out_of_use_or_blown_up_do_not_pile_up() {
         let keys = Keys::default();
-        let kept: Vec<_> = (0..100).map(|n| get(&keys, &format!("g{{kept=\"{n}\"}}"))).collect();
-        (0..100_000).for_each(|n| drop(get(&keys, &format!("g{{n=\"{n}\"}}"))));
+        let kept: Vec<_> = (0..100).map(|n| key(&format!("g{{kept=\"{n}\"}}"))).collect();
+        kept.iter().for_each(|key| keys.add(key));
+        (0..100_000).for_each(|n| keys.add(&key(&format!("g{{n=\"{n}\"}}"))));
         assert!(keys.lock().keys.len() <= SWEEP_MIN, "{}", keys.lock().keys.len());
-        assert!(kept.iter().all(|key| keys.lock().keys.contains_key(&key.text)));
+        assert!(kept.iter().all(|key| keys.get(&key.text).is_some()));
+        let blown_up = key(&format!("g{{{}}}", " ".repeat(1000)));
+        keys.add(&blown_up);
+        assert_eq!(keys.get(&blown_up.text), None);
     }
 }

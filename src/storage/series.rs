@@ -23,6 +23,10 @@ pub struct Series<V = f64> {
     pub start: Option<Timestamp>,
     /// The first sample after `start` changed last: the counter began anew before it.
     pub restarted: Option<Timestamp>,
+    /// The round in which `start` moved last.
+    start_moved: u64,
+    /// The start moves with every page, so it is none.
+    start_drifts: bool,
     /// The page before the first sample, where it proves that the counter was zero then.
     pub implied_zero: Option<Timestamp>,
     /// Why the samples of the last page could not be used; `None` when they could.
@@ -116,6 +120,8 @@ impl<V: SampleValue> Series<V> {
             former: 0,
             start: None,
             restarted: None,
+            start_moved: 0,
+            start_drifts: false,
             implied_zero: None,
             refusal: None,
             first_round: 0,
@@ -159,6 +165,23 @@ impl<V: SampleValue> Series<V> {
         (self.refusal, self.implied_zero, self.restarted) = (None, None, None);
     }
 
+    /// Takes the start that a page tells. The counter restarted if it began anew after the sample before; a start that
+    /// only became more precise is none, nor is one that moves on from page to page.
+    pub(super) fn tell_start(&mut self, start: Option<Timestamp>, round: u64) {
+        let before = self.samples().rev().nth(1).map(|sample| sample.timestamp);
+        let moved = self.start.is_some() && start.is_some_and(|start| before.is_some_and(|before| start > before));
+        if moved && start > self.start {
+            self.start_drifts |= self.start_moved + 1 == round;
+            self.start_moved = round;
+            self.restarted = self.newest().map(|newest| newest.timestamp);
+        }
+        if self.start_drifts {
+            (self.start, self.restarted) = (None, None);
+        } else {
+            self.start = start;
+        }
+    }
+
     /// Whether no window that ends at `now` or later holds a sample.
     pub(super) fn is_forgotten(&self, now: Timestamp, want: Want) -> bool {
         let start = now.minus(want.window.unwrap_or_default());
@@ -169,6 +192,8 @@ impl<V: SampleValue> Series<V> {
     pub(super) fn take(&mut self, sample: Sample<V>, round: u64, scrape: Scrape, want: Want) -> Option<Oddity> {
         let again = self.round == round;
         if !again {
+            // A series that the page before did not have begins anew, even if its first sample is refused.
+            self.first_round = if self.round + 1 == round { self.first_round } else { round };
             self.round = round;
             self.refusal = None;
         }
@@ -188,7 +213,7 @@ impl<V: SampleValue> Series<V> {
             self.forget();
         }
         match self.newest() {
-            None => self.begin(sample, round, scrape, want),
+            None => self.begin(sample, scrape, want),
             Some(newest) if sample.timestamp == newest.timestamp => self.take_same_time(&sample, again),
             Some(newest) if sample.timestamp < newest.timestamp => {
                 let (text, earlier, later) = (self.text(), sample.timestamp, newest.timestamp);
@@ -202,8 +227,7 @@ impl<V: SampleValue> Series<V> {
     }
 
     /// Takes the first sample of a life.
-    fn begin(&mut self, sample: Sample<V>, round: u64, scrape: Scrape, want: Want) -> Option<Oddity> {
-        self.first_round = round;
+    fn begin(&mut self, sample: Sample<V>, scrape: Scrape, want: Want) -> Option<Oddity> {
         // A page that repeats an old time: what was before does not come before it.
         if self.samples.back().is_some_and(|last| last.timestamp >= sample.timestamp) {
             self.forget();
@@ -253,7 +277,9 @@ impl<V: SampleValue> Series<V> {
 
     /// Adds a sample, and drops those that no window needs any more: one at or before its start stays.
     fn push(&mut self, sample: Sample<V>, want: Want) {
-        let start = sample.timestamp.minus(want.window.unwrap_or_default());
+        // Of former lives a window is asked for that ends now, which a sample may be ahead of.
+        let ahead = if want.former_lives { CLOCK_SKEW_MAX } else { Duration::ZERO };
+        let start = sample.timestamp.minus(want.window.unwrap_or_default() + ahead);
         self.samples.push_back(sample);
         while self.samples.len() > SAMPLES_MAX || self.samples.get(1).is_some_and(|second| second.timestamp <= start) {
             self.samples.pop_front();

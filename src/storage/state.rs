@@ -15,6 +15,7 @@ pub struct TargetState {
     pub last_scrape: Option<Timestamp>,
     pub last_duration: Duration,
     pub last_success: Option<Timestamp>,
+    pub first_success: Option<Timestamp>,
     /// Successful scrapes since the target is known.
     pub successes: u64,
     /// Why the last scrape failed; `None` after a success.
@@ -95,6 +96,7 @@ impl TargetState {
     pub(super) fn succeed(&mut self, scrape: Scrape, series: usize) {
         self.health = Health::Up;
         self.last_scrape = Some(scrape.time);
+        self.first_success.get_or_insert(scrape.time);
         self.last_success = Some(scrape.time);
         self.successes += 1;
         self.last_duration = scrape.duration;

@@ -69,14 +69,11 @@ impl<V: SampleValue> Table<V> {
     }
 
     /// Sets the start of each counter as the page tells it, and notes restarts.
-    pub(super) fn set_starts(&mut self, starts: &FxHashMap<(Arc<str>, Labels), Timestamp>) {
+    pub(super) fn set_starts(&mut self, starts: &FxHashMap<(Arc<str>, Labels), Timestamp>, round: u64) {
         for series in &mut self.series {
             let labels = Labels::new(series.labels().iter().filter(|(name, _)| *name != "le"));
             let start = starts.get(&(series.name().clone(), labels)).copied();
-            if series.start.is_some() && start > series.start {
-                series.restarted = series.newest().map(|newest| newest.timestamp);
-            }
-            series.start = start;
+            series.tell_start(start, round);
         }
     }
 
@@ -129,9 +126,8 @@ impl<V: SampleValue> Table<V> {
                 self.series.push(Series::new(key.clone()));
                 position
             });
-            // A text blown up with blanks is not worth remembering; it is decoded each time.
-            let decoded: usize = key.labels.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-            if key.text.len() <= 64 + 2 * (key.name.len() + decoded) {
+            // Any other text is decoded each time.
+            if key.is_compact() {
                 self.by_text.insert(ByText(key.clone()), position);
             }
         }

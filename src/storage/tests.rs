@@ -228,3 +228,37 @@ fn texts_that_change_with_every_scrape_do_not_pile_up() {
     let bytes: usize = store.floats.texts().map(str::len).sum();
     assert!(bytes < 100 * 100, "{bytes}");
 }
+
+#[test]
+fn a_counter_that_was_refused_is_not_new_when_the_page_is_right_again() {
+    let (mut store, _) = load(&wanted(), &["g 1"]);
+    let at = |number: u32| START.plus(INTERVAL * number);
+    let twice = [point("g", 1.0, None), point("c_total", 1e6, None), point("c_total", 2e6, None)];
+    commit(&mut store, &wanted(), &twice, at(1)).expect("a page");
+    commit(&mut store, &wanted(), &[point("g", 1.0, None), point("c_total", 2e6, None)], at(2)).expect("a page");
+    assert_eq!(store.series("c_total").map(|series| series.implied_zero).collect::<Vec<_>>(), [None]);
+}
+
+/// The start and the restart of a counter whose `_created` series tells these times, in seconds since the first scrape.
+fn told_starts(starts: &[f64]) -> (Option<i64>, Option<i64>) {
+    let mut store = TargetStore::default();
+    for (number, start) in starts.iter().enumerate() {
+        let created = START.0 as f64 / 1000.0 + start;
+        let points = [point("c_total", 1e6 + number as f64, None), point("c_created", created, None)];
+        commit(&mut store, &wanted(), &points, START.plus(INTERVAL * number as u32)).expect("a page");
+    }
+    let series = store.series("c_total").next().expect("a counter");
+    let seconds = |time: Option<Timestamp>| time.map(|time| (time.0 - START.0) / 1000);
+    (seconds(series.start), seconds(series.restarted))
+}
+
+#[test]
+fn a_start_that_becomes_more_precise_is_no_restart() {
+    assert_eq!(told_starts(&[-600.0, -600.0, -599.999, -599.0]), (Some(-599), None));
+    assert_eq!(told_starts(&[-600.0, -600.0, 20.0]), (Some(20), Some(30)), "a start after the sample of 15 s");
+}
+
+#[test]
+fn a_start_that_moves_on_with_every_page_is_none() {
+    assert_eq!(told_starts(&[-0.5, 14.5, 29.5, 44.5]), (None, None));
+}

@@ -54,7 +54,10 @@ impl<'a> Scraped<'a> {
         let mut times: Vec<_> = times.into_iter().collect();
         times.sort_by(|a, b| b.cmp(a));
         let series = series.into_iter().map(|one| (text(one), one)).collect();
-        Self { series, store: TargetStore::default(), times }
+        // New targets may ramp up as they do in Prometheus.
+        let mut store = TargetStore::default();
+        store.joined = Some(Timestamp(0));
+        Self { series, store, times }
     }
 
     fn name(&self) -> &'a str {

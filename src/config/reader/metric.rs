@@ -8,11 +8,12 @@ use serde_json::Value as Json;
 use super::{Names, typed};
 use crate::config::document::Value;
 use crate::config::key_path::KeyPath;
-use crate::config::metric::Selection;
+use crate::config::metric::{Selection, Test};
 use crate::config::mistake::Mistakes;
 use crate::config::{
     Aggregation, Combine, Definition, Level, Matchers, RangeBoundary, Shape, Sharing, Side, duration, file,
 };
+use crate::model::canonical_bound;
 
 /// Shortest default window.
 const WINDOW_MIN: Duration = Duration::from_secs(60);
@@ -208,6 +209,12 @@ fn level(level: file::Level) -> Level {
 }
 
 fn selection(name: String, selector: file::Selector) -> Selection {
-    let matchers: Matchers = selector.0;
-    Selection { name, matchers }
+    let Matchers(mut matchers) = selector.0;
+    // Bounds are compared in the spelling in which they are stored.
+    for matcher in matchers.iter_mut().filter(|matcher| ["le", "quantile"].contains(&matcher.label.as_str())) {
+        if let Test::Equal(bound) | Test::NotEqual(bound) = &mut matcher.test {
+            *bound = canonical_bound(bound).unwrap_or_else(|| std::mem::take(bound));
+        }
+    }
+    Selection { name, matchers: Matchers(matchers) }
 }

@@ -239,6 +239,15 @@ fn a_native_histogram_comes_beside_its_classic_form() {
 }
 
 #[test]
+fn a_native_histogram_alone_has_no_classic_buckets() {
+    let page = page(&[family("h", HISTOGRAM, vec![histogram(&[], native())])]);
+    assert!(!render(&page, "h_bucket h_count").contains("_bucket"), "{}", render(&page, "h_bucket h_count"));
+    let nothing_yet = Histogram { sample_count: Some(0), ..Histogram::default() };
+    let page = self::page(&[family("h", HISTOGRAM, vec![histogram(&[], nothing_yet)])]);
+    assert!(render(&page, "h_bucket").contains("h_bucket{le=\"+Inf\"}"), "{}", render(&page, "h_bucket"));
+}
+
+#[test]
 fn a_native_histogram_of_floats_has_its_counts_as_written() {
     let float = Histogram {
         sample_count_float: Some(4.5),
