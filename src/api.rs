@@ -205,6 +205,8 @@ async fn handle(State(api): State<Api>, method: Method, uri: Uri, headers: Heade
     let metrics = api.metrics.clone();
     let timing = metrics.start(uri.path());
     let query = uri.query().unwrap_or_default().to_owned();
+    let audit_id = headers.get("audit-id").cloned();
+    let audit_id = audit_id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default();
     let answer = match api.answer(&method, &uri, &headers, Thread::Shared) {
         Err(Halt::Long) => answer_long(api, method, uri, headers).await,
         answer => answer,
@@ -212,7 +214,7 @@ async fn handle(State(api): State<Api>, method: Method, uri: Uri, headers: Heade
     let response = answer.unwrap_or_else(|halt| {
         let Halt::Refused(status) = halt else { unreachable!("nothing is too long for a thread of its own") };
         if status.code.is_client_error() {
-            tracing::info!(code = status.code.as_u16(), query, "request refused: {}", status.message);
+            tracing::info!(audit_id, code = status.code.as_u16(), query, "request refused: {}", status.message);
         }
         status.into_response()
     });

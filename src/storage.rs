@@ -128,7 +128,8 @@ impl Storage {
 
     /// Lets `read` look at a target; `None` when the target is not known.
     pub fn read<R>(&self, id: &TargetId, read: impl FnOnce(&TargetStore) -> R) -> Option<R> {
-        self.get(id).map(|store| read(&lock(&store)))
+        let targets = self.targets.read().unwrap_or_else(PoisonError::into_inner);
+        targets.get(id).map(|store| read(&lock(store)))
     }
 
     /// Forgets the targets that are not to be kept, with their series.

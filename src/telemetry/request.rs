@@ -18,11 +18,14 @@ const ID_LENGTH_MAX: usize = 64;
 
 /// Middleware: gives the request a span with its correlation id, logs it once when it is answered, and
 /// sends the id back as `Audit-Id`.
-pub async fn correlate(request: Request, next: Next) -> Response {
+///
+/// The handler finds the id in the request's own `Audit-Id`. The span is of level debug: the log has no use for it but
+/// when an answer is worth a line, and then the line has all of it.
+pub async fn correlate(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = correlation_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let span = tracing::info_span!(
+    let span = tracing::debug_span!(
         "request",
         otel.kind = "server",
         audit_id = id,
@@ -31,26 +34,26 @@ pub async fn correlate(request: Request, next: Next) -> Response {
         url.path = path,
     );
     join_trace(&span, request.headers());
+    let header = HeaderValue::from_str(&id).ok();
+    header.iter().for_each(|id| drop(request.headers_mut().insert(AUDIT_ID, id.clone())));
     let mut response = next.run(request).instrument(span.clone()).await;
     let code = response.status().as_u16();
     // Not a field: a field that comes later makes the log layer read and write all of them again.
     span.set_attribute("http.response.status_code", i64::from(code));
-    span.in_scope(|| log(&path, code, started));
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(AUDIT_ID, value);
-    }
+    span.in_scope(|| log(&id, method.as_str(), &path, code, started));
+    response.headers_mut().extend(header.map(|id| (AUDIT_ID, id)));
     response
 }
 
-fn log(path: &str, code: u16, started: Instant) {
+fn log(audit_id: &str, method: &str, path: &str, code: u16, started: Instant) {
     let duration_seconds = started.elapsed().as_secs_f64();
     // Every autoscaler asks every 15 s, probes come more often: answers that are as they should be say nothing, and a
     // line would cost as much as the answer. Neither does a probe that finds what it looks for.
     let is_probe = matches!(path.trim_end_matches('/'), "/livez" | "/readyz" | "/healthz" | "/metrics");
     if code < 400 || is_probe {
-        tracing::debug!(code, duration_seconds, "request answered");
+        tracing::debug!(audit_id, method, path, code, duration_seconds, "request answered");
     } else {
-        tracing::info!(code, duration_seconds, "request answered");
+        tracing::info!(audit_id, method, path, code, duration_seconds, "request answered");
     }
 }
 
