@@ -2,8 +2,8 @@
 //!
 //! A scrape comes in as [`Point`]s or as a [`Failure`]; readers borrow a [`TargetStore`]. There is one
 //! lock per target, held for microseconds, so no target waits for another but for a look at the names
-//! that are shared. Nothing here reads a
-//! clock, decodes text (the decoder is an argument) or judges freshness.
+//! that are shared. Nothing here reads a clock, decodes text (the decoder is an argument) or judges
+//! freshness.
 
 mod key;
 mod metrics;

@@ -43,15 +43,7 @@ impl<'a> Reading<'a> {
             let what = format!("the newest sample of {} is of {}, in the future", series.text(), newest.timestamp);
             return Err(Absence::Refused(what));
         }
-        let age = self.now.since(newest.timestamp);
-        if age > self.freshness {
-            return Err(Absence::Stale {
-                series: series.text(),
-                newest: newest.timestamp,
-                age_seconds: age.as_secs(),
-                freshness_seconds: self.freshness.as_secs(),
-            });
-        }
+        self.check_age(series, newest.timestamp)?;
         if !newest.value.is_finite() {
             return Err(Absence::NotFinite { series: series.text(), value: newest.value.text() });
         }
@@ -68,13 +60,13 @@ impl<'a> Reading<'a> {
         }
         let (watched, window) = (watched.as_secs(), window.as_secs());
         Err(Absence::Refused(format!(
-            "{name} has been watched for {watched} s of the window of {window} s; until then its rate in mode prometheus is too low"
+            "{name} has been watched for {watched} s of the window of {window} s; until then its rate in mode \
+             prometheus is too low"
         )))
     }
 
-    /// That a series has ended counts for as long as the page that showed it.
-    fn check_end(&self, series: &Series) -> Result<(), Absence> {
-        let newest = self.store.state.last_success.unwrap_or(Timestamp(0));
+    /// Whether what is known of a series since `newest` still counts.
+    fn check_age<V: SampleValue>(&self, series: &Series<V>, newest: Timestamp) -> Result<(), Absence> {
         let age = self.now.since(newest);
         if age <= self.freshness {
             return Ok(());
@@ -194,7 +186,8 @@ impl<'a> Reading<'a> {
             if live {
                 self.check(series)?;
             } else {
-                self.check_end(series)?;
+                // That a series has ended counts for as long as the page that showed it.
+                self.check_age(series, self.store.state.last_success.unwrap_or(Timestamp(0)))?;
             }
             self.check_cut(series, window)?;
             let samples = prometheus::range(series.all_samples().copied(), self.now, window, boundary);

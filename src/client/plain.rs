@@ -1,9 +1,9 @@
 //! Plain HTTP/1.1 to targets, over connections that cost nothing but their socket while they are idle.
 //!
 //! In goes a URL, out comes what [`super::Client::get`] promises, or `None` for what is left to the pooled client: other
-//! URLs, names (which may have several addresses to try), connections that cannot be made, redirects, answers that are no HTTP. The pooled client keeps buffers as large
-//! as a page with every idle connection (2,000 targets with pages of 100 KB took 430 MB); here they end with the
-//! exchange, and only the socket is kept.
+//! URLs, names (which may have several addresses to try), connections that cannot be made, redirects, answers that are
+//! no HTTP. The pooled client keeps buffers as large as a page with every idle connection (2,000 targets with pages of
+//! 100 KB took 430 MB); here they end with the exchange, and only the socket is kept.
 
 use std::collections::HashMap;
 use std::io;

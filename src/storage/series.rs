@@ -251,13 +251,15 @@ impl<V: SampleValue> Series<V> {
     /// The same time twice: harmless with the same value; otherwise nobody can tell which is right, and
     /// neither is kept.
     fn take_same_time(&mut self, sample: &Sample<V>, again: bool) -> Option<Oddity> {
-        let series = self.text();
-        let (first, second) = (&self.newest()?.value, sample.value.text());
-        if first.is_same(&sample.value) {
-            let what = || (IssueKind::DuplicateSeries, format!("{series} is twice in the page, both times {second}"));
-            return again.then(what);
+        let first = &self.newest()?.value;
+        let is_same = first.is_same(&sample.value);
+        if is_same && !again {
+            return None;
         }
-        let first = first.text();
+        let (series, first, second) = (self.text(), first.text(), sample.value.text());
+        if is_same {
+            return Some((IssueKind::DuplicateSeries, format!("{series} is twice in the page, both times {second}")));
+        }
         if again {
             let what = format!("{series} is twice in the page, with the values {first} and {second}");
             self.samples.pop_back();
