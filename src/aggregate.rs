@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::config::metric::{Combine, Definition, RangeBoundary, Shape, Sharing};
-use crate::model::{Labels, NativeHistogram, Target, Timestamp};
+use crate::model::{Labels, NativeHistogram, Scraping, Target, Timestamp};
 use crate::storage::{Series, TargetStore};
 use reading::Reading;
 
@@ -130,7 +130,7 @@ pub fn evaluate(
     target: &Target,
     now: Timestamp,
 ) -> Result<Groups<Partial>, Absence> {
-    let Target { freshness, scrape_interval, .. } = *target;
+    let Scraping { freshness, interval: scrape_interval, .. } = *target.scraping;
     let Definition { split_by, aggregation, .. } = definition;
     let reading = Reading { store, split_by, now, freshness, scrape_interval, aggregation: *aggregation };
     match &definition.shape {

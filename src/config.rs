@@ -15,7 +15,6 @@ mod name;
 mod omissions;
 mod pattern;
 pub mod reader;
-pub mod scrape_protocol;
 mod structure;
 mod target_group;
 mod text_file;
@@ -25,15 +24,17 @@ pub use file::schema;
 pub use metric::{Aggregation, Combine, Definition, Level, Matchers, RangeBoundary, Shape, Sharing, Side};
 pub use omissions::{Omissions, one_line};
 pub use reader::{load, read, text};
-pub use scrape_protocol::ScrapeProtocol;
 pub use target_group::{PageError, target_groups};
 pub use text_file::read_text;
+
+pub use crate::model::{ClientConfig, ClientTls, Credentials, ScrapeProtocol, Scraping};
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::Identity;
+use crate::model::selector::Selector;
 
 /// Everything the file says, checked: names are unique, durations ordered, matchers compiled.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,44 +48,12 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
     pub name: Arc<str>,
-    pub scrape_interval: Duration,
-    /// Shorter than `scrape_interval`.
-    pub scrape_timeout: Duration,
-    /// Samples older than this are not used. Default: 2.5 × `scrape_interval`, at least 30 s.
-    pub freshness: Duration,
-    /// What targets are asked for, the most wanted first; not empty, each once. Default: [`ScrapeProtocol::ALL`].
-    pub scrape_protocols: Vec<ScrapeProtocol>,
-    pub client: ClientConfig,
+    /// Default of `freshness`: 2.5 × `interval`, at least 30 s; of `protocols`: [`ScrapeProtocol::ALL`].
+    pub scraping: Arc<Scraping>,
     pub targets: Vec<StaticTarget>,
     pub file_sd: Vec<FileSd>,
     pub http_sd: Vec<HttpSd>,
-}
-
-/// How requests of a job authenticate. Files are read again when they change.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct ClientConfig {
-    pub credentials: Credentials,
-    pub tls: ClientTls,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Credentials {
-    #[default]
-    None,
-    BearerTokenFile(PathBuf),
-    Basic {
-        username: String,
-        password_file: PathBuf,
-    },
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct ClientTls {
-    /// PEM bundle that replaces the built-in roots.
-    pub ca_file: Option<PathBuf>,
-    /// Client certificate and key, PEM; both or none.
-    pub certificate: Option<(PathBuf, PathBuf)>,
-    pub insecure_skip_verify: bool,
+    pub kubernetes_sd: Vec<KubernetesSd>,
 }
 
 /// A target written into the configuration file.
@@ -107,6 +76,29 @@ pub struct FileSd {
 pub struct HttpSd {
     pub url: String,
     pub refresh_interval: Duration,
+}
+
+/// Objects of the cluster that become targets, by watches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KubernetesSd {
+    pub role: Role,
+    /// Namespaces of the objects; empty for all.
+    pub namespaces: Vec<String>,
+    /// Labels of the objects of the role (pods, Services, PodMonitors, ServiceMonitors).
+    pub selector: Selector,
+}
+
+/// Which objects say what is scraped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Pods with the annotation `prometheus.io/scrape: "true"`.
+    Pod,
+    /// The pods behind Services with that annotation.
+    EndpointSlice,
+    /// The pods that PodMonitors select.
+    PodMonitor,
+    /// The endpoints of Services that ServiceMonitors select.
+    ServiceMonitor,
 }
 
 /// Bounds that keep a hostile or broken target from hurting the rest.

@@ -225,9 +225,7 @@ fn join(job: &Job, target: StaticTarget) -> Target {
         url: target.url,
         job: job.name.clone(),
         identity: target.identity,
-        scrape_interval: job.scrape_interval,
-        scrape_timeout: job.scrape_timeout,
-        freshness: job.freshness,
+        scraping: job.scraping.clone(),
     }
 }
 

@@ -7,13 +7,14 @@ pub mod field_selector;
 mod inventory;
 pub mod native_histogram;
 pub mod quantity;
+mod scraping;
 pub mod selector;
 
 pub use address::redacted;
-pub use inventory::{Inventory, Object, ObjectReference};
+pub use inventory::{Cluster, Inventory, Object, ObjectReference};
 pub use native_histogram::{Buckets, NativeHistogram};
+pub use scraping::{ClientConfig, ClientTls, Credentials, ScrapeProtocol, Scraping};
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,23 +40,23 @@ pub struct GroupResource {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct OwnerReference {
     /// Group and version, for example `apps/v1`.
-    pub api_version: String,
-    pub kind: String,
-    pub name: String,
+    pub api_version: Arc<str>,
+    pub kind: Arc<str>,
+    pub name: Arc<str>,
 }
 
-/// The Kubernetes objects a target stands for.
+/// The Kubernetes objects a target stands for. What the pods of a workload have in common is shared between them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Identity {
-    pub namespace: String,
-    pub pod: Option<String>,
+    pub namespace: Arc<str>,
+    pub pod: Option<Arc<str>>,
     /// Every owner up the chain (`ReplicaSet`, then `Deployment`, …); the order does not matter.
-    pub owners: Vec<OwnerReference>,
+    pub owners: Arc<[OwnerReference]>,
     /// Names of the Services that select the pod.
-    pub services: Vec<String>,
-    pub node: Option<String>,
+    pub services: Arc<[Arc<str>]>,
+    pub node: Option<Arc<str>>,
     /// The labels of the pod.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
 }
 
 /// One endpoint to scrape and the objects its samples speak for.
@@ -67,11 +68,8 @@ pub struct Target {
     /// Name of the job in the configuration that brought the target.
     pub job: Arc<str>,
     pub identity: Identity,
-    pub scrape_interval: Duration,
-    /// Always shorter than `scrape_interval`.
-    pub scrape_timeout: Duration,
-    /// Samples older than this are not used.
-    pub freshness: Duration,
+    /// Shared by all targets that are scraped alike.
+    pub scraping: Arc<Scraping>,
 }
 
 /// What makes two targets the same over time: job, URL and the object scraped.
@@ -192,6 +190,21 @@ impl Labels {
     pub fn len(&self) -> usize {
         self.0.len()
     }
+
+    /// The labels that both have with the same value. Costs nothing where the two are one.
+    #[must_use]
+    pub fn shared_with(&self, other: &Self) -> Self {
+        match Arc::ptr_eq(&self.0, &other.0) || self == other {
+            true => self.clone(),
+            false => Self::new(self.iter().filter(|(name, value)| other.get(name) == Some(value))),
+        }
+    }
+}
+
+impl<N: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(N, V)> for Labels {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
+        Self::new(pairs)
+    }
 }
 
 /// As in the exposition format: `{code="200",method="GET"}`; nothing when there are no labels.
@@ -288,9 +301,9 @@ impl OwnerReference {
             [kind, name] => {
                 let known = KNOWN_KINDS.iter().find(|(known, _)| *known == kind);
                 let (_, api_version) = known.ok_or_else(|| OwnerError::UnknownKind(kind.into()))?;
-                ((*api_version).to_owned(), kind, name)
+                (Arc::from(*api_version), kind, name)
             }
-            [group, version, kind, name] => (format!("{group}/{version}"), kind, name),
+            [group, version, kind, name] => (format!("{group}/{version}").into(), kind, name),
             _ => return Err(OwnerError::Shape),
         };
         Ok(Self { api_version, kind: kind.into(), name: name.into() })
@@ -330,6 +343,20 @@ impl fmt::Display for TargetId {
 }
 
 #[cfg(test)]
+impl Scraping {
+    /// Every 15 s; samples count for 40 s.
+    pub(crate) fn for_test() -> Self {
+        Self {
+            interval: Duration::from_secs(15),
+            timeout: Duration::from_secs(10),
+            freshness: Duration::from_secs(40),
+            protocols: ScrapeProtocol::ALL.to_vec(),
+            client: ClientConfig::default(),
+        }
+    }
+}
+
+#[cfg(test)]
 impl Target {
     /// A target for unit tests: scraped every 15 s, its samples count for 40 s.
     pub(crate) fn for_test(url: &str, identity: Identity) -> Self {
@@ -338,9 +365,7 @@ impl Target {
             url: url.into(),
             job: "job".into(),
             identity,
-            scrape_interval: Duration::from_secs(15),
-            scrape_timeout: Duration::from_secs(10),
-            freshness: Duration::from_secs(40),
+            scraping: Arc::new(Scraping::for_test()),
         }
     }
 }
@@ -365,10 +390,7 @@ mod tests {
     #[test]
     fn owners_are_read_in_both_forms() {
         let web = OwnerReference::parse("Deployment/web").expect("short form");
-        assert_eq!(
-            (web.api_version.as_str(), web.group_resource().to_string().as_str()),
-            ("apps/v1", "deployments.apps")
-        );
+        assert_eq!((&*web.api_version, web.group_resource().to_string().as_str()), ("apps/v1", "deployments.apps"));
         let own = OwnerReference::parse("example.com/v1/Proxy/p").expect("long form");
         assert_eq!(own.group_resource().to_string(), "proxies.example.com");
         assert_eq!(OwnerReference::parse("Widget/w"), Err(OwnerError::UnknownKind("Widget".into())));

@@ -176,7 +176,7 @@ impl<'a> View<'a> {
             match self.object_value(definition, object, level, metric_selector) {
                 Ok(value) => values.push(value),
                 Err((lack, of)) if absent.len() < REASONS_MAX => {
-                    absent.push((object.reference.name.clone(), lack.cause(&of, definition, metric_selector)));
+                    absent.push((object.reference.name.to_string(), lack.cause(&of, definition, metric_selector)));
                 }
                 Err(_) => {}
             }

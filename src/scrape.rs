@@ -23,23 +23,21 @@ use tracing::Instrument;
 
 use crate::client::{Client, Page, Request};
 use crate::clock::Clock;
-use crate::config::{Aggregation, Config, Job, Limits, Shape, Side};
+use crate::config::{Aggregation, ClientConfig, Config, Limits, ScrapeProtocol, Shape, Side};
 use crate::exposition;
-use crate::model::{Inventory, Labels, Target, TargetId, Timestamp, canonical_bound, redacted};
-use crate::storage::{self, Bounds, Failure, FailureReason, Health, IssueKind, Scrape, Storage, TargetStore, Wanted};
+use crate::model::{Inventory, Labels, Scraping, Target, TargetId, Timestamp, canonical_bound, redacted};
+use crate::storage::{self, Bounds, Failure, Health, IssueKind, Scrape, Storage, TargetStore, Wanted};
 use content::Content;
 
 /// How to scrape under one configuration.
 pub struct Plan {
     wanted: Arc<Wanted>,
     limits: Limits,
-    jobs: HashMap<Arc<str>, Access>,
 }
 
-/// How targets of one job are asked.
-#[derive(Clone)]
+/// How targets that are scraped alike are asked.
 struct Access {
-    client: Arc<Client>,
+    client: Client,
     accept: HeaderValue,
 }
 
@@ -54,6 +52,7 @@ pub struct Scraper {
 /// The loops that run.
 struct Fleet {
     loops: HashMap<TargetId, (Arc<Target>, CancellationToken)>,
+    accesses: HashMap<(ClientConfig, Vec<ScrapeProtocol>), Arc<Access>>,
     tasks: JoinSet<()>,
     /// Whether a complete inventory was seen: a target that comes after it is new, not only newly seen.
     is_known: bool,
@@ -63,6 +62,7 @@ struct Fleet {
 /// One target's loop.
 struct Loop {
     target: Arc<Target>,
+    access: Arc<Access>,
     store: Arc<Mutex<TargetStore>>,
     plan: watch::Receiver<Arc<Plan>>,
     clock: Clock,
@@ -76,12 +76,7 @@ const INLINE_SIZE_MAX: usize = 256 << 10;
 
 impl Plan {
     pub fn new(config: &Config) -> Self {
-        let access = |job: &Job| Access {
-            client: Arc::new(Client::new(job.client.clone())),
-            accept: negotiation::accept(&job.scrape_protocols),
-        };
-        let jobs = config.jobs.iter().map(|job| (job.name.clone(), access(job))).collect();
-        Self { wanted: Arc::new(wanted(config)), limits: config.limits.clone(), jobs }
+        Self { wanted: Arc::new(wanted(config)), limits: config.limits.clone() }
     }
 
     fn bounds(&self) -> Bounds {
@@ -133,7 +128,8 @@ fn want_counter(wanted: &mut Wanted, name: &str, window: Duration) {
 impl Scraper {
     /// Keeps one loop per target of the inventory until `shutdown`.
     pub async fn run(self, mut inventory: watch::Receiver<Arc<Inventory>>, shutdown: CancellationToken) {
-        let mut fleet = Fleet { loops: HashMap::new(), tasks: JoinSet::new(), is_known: false, shutdown };
+        let (loops, accesses) = (HashMap::new(), HashMap::new());
+        let mut fleet = Fleet { loops, accesses, tasks: JoinSet::new(), is_known: false, shutdown };
         loop {
             let current = inventory.borrow_and_update().clone();
             self.reconcile(&current, &mut fleet);
@@ -164,15 +160,18 @@ impl Scraper {
             if !fleet.loops.contains_key(id) {
                 let token = fleet.shutdown.child_token();
                 fleet.loops.insert(id.clone(), (target.clone(), token.clone()));
-                fleet.tasks.spawn(self.new_loop(target.clone(), joined).run(token));
+                let access = fleet.access(target);
+                fleet.tasks.spawn(self.new_loop(target.clone(), access, joined).run(token));
             }
         }
+        fleet.accesses.retain(|_, access| Arc::strong_count(access) > 1);
         fleet.is_known |= inventory.complete;
         self.metrics.targets.set(fleet.loops.len() as i64);
     }
 
-    fn new_loop(&self, target: Arc<Target>, joined: Option<Timestamp>) -> Loop {
+    fn new_loop(&self, target: Arc<Target>, access: Arc<Access>, joined: Option<Timestamp>) -> Loop {
         Loop {
+            access,
             store: self.storage.open(&target.id, joined),
             target,
             plan: self.plan.clone(),
@@ -183,13 +182,21 @@ impl Scraper {
 }
 
 fn is_scraped_alike(one: &Target, other: &Target) -> bool {
-    let settings = |target: &Target| (target.scrape_interval, target.scrape_timeout, target.freshness);
-    settings(one) == settings(other)
+    Arc::ptr_eq(&one.scraping, &other.scraping) || one.scraping == other.scraping
 }
 
 // === impl Fleet ===
 
 impl Fleet {
+    /// The connections and formats for a target, shared with those that are scraped alike.
+    fn access(&mut self, target: &Target) -> Arc<Access> {
+        let Scraping { client, protocols, .. } = &*target.scraping;
+        let access = self.accesses.entry((client.clone(), protocols.clone())).or_insert_with(|| {
+            Arc::new(Access { client: Client::new(client.clone()), accept: negotiation::accept(protocols) })
+        });
+        access.clone()
+    }
+
     /// Waits for something to happen; `true` when it was only a loop that ended, as cancelled ones do.
     async fn is_unchanged(&mut self, inventory: &mut watch::Receiver<Arc<Inventory>>) -> bool {
         tokio::select! {
@@ -207,7 +214,7 @@ impl Fleet {
 
 impl Loop {
     async fn run(self, token: CancellationToken) {
-        let interval = self.target.scrape_interval;
+        let interval = self.target.scraping.interval;
         let first = Instant::now() + wait(offset(&self.target.id, interval), interval, self.clock.now());
         let mut ticks = tokio::time::interval_at(first, interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -246,12 +253,11 @@ impl Loop {
         time: Timestamp,
         started: Instant,
     ) -> Result<Vec<IssueKind>, Failure> {
-        let Access { client, accept } = plan.jobs.get(&self.target.job).ok_or_else(|| gone(&self.target.job))?;
-        let page = client.get(&self.target.url, &self.request(plan, accept)).await?;
+        let page = self.access.client.get(&self.target.url, &self.request(plan)).await?;
         let scrape = Scrape {
             time,
             duration: started.elapsed(),
-            freshness: self.target.freshness,
+            freshness: self.target.scraping.freshness,
             body_size_bytes: page.body.len(),
             samples_scraped: 0,
         };
@@ -269,15 +275,15 @@ impl Loop {
         Ok(issues)
     }
 
-    fn request(&self, plan: &Plan, accept: &HeaderValue) -> Request {
-        let seconds = self.target.scrape_timeout.as_secs_f64().to_string();
+    fn request(&self, plan: &Plan) -> Request {
+        let seconds = self.target.scraping.timeout.as_secs_f64().to_string();
         let seconds = seconds.parse().expect("a number is a legal header value");
         Request {
-            accept: accept.clone(),
+            accept: self.access.accept.clone(),
             headers: [("x-prometheus-scrape-timeout-seconds".parse().expect("a legal name"), seconds)]
                 .into_iter()
                 .collect(),
-            timeout: self.target.scrape_timeout,
+            timeout: self.target.scraping.timeout,
             body_size_max: plan.limits.body_size_bytes,
         }
     }
@@ -295,10 +301,6 @@ impl Loop {
         }
         store.fail(failure, time, duration);
     }
-}
-
-fn gone(job: &str) -> Failure {
-    Failure::new(FailureReason::Credentials, format!("the configuration no longer has the job {job}"))
 }
 
 /// Where in the interval a target is scraped: spread evenly, and the same after a restart.

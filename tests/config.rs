@@ -135,7 +135,8 @@ fn defaults_follow_the_scrape_interval() {
         let config = good(&text);
         let window = config.metrics[0].shape.window().expect("a window");
         let job = &config.jobs[0];
-        [job.scrape_interval, job.scrape_timeout, job.freshness, window].map(|duration| duration.as_millis())
+        [job.scraping.interval, job.scraping.timeout, job.scraping.freshness, window]
+            .map(|duration| duration.as_millis())
     };
     assert_eq!(job(""), [15_000, 10_000, 37_500, 60_000]);
     assert_eq!(job("scrape_interval: 3s,"), [3_000, 2_000, 30_000, 60_000]);
@@ -146,8 +147,8 @@ fn defaults_follow_the_scrape_interval() {
 fn left_out_keys_get_their_documented_defaults() {
     let config = fixture("defaults.good.yaml");
     assert_eq!(config.limits, config::Limits::default());
-    assert_eq!(config.jobs[0].client, config::ClientConfig::default());
-    assert_eq!(config.jobs[0].scrape_protocols, ScrapeProtocol::ALL);
+    assert_eq!(config.jobs[0].scraping.client, config::ClientConfig::default());
+    assert_eq!(config.jobs[0].scraping.protocols, ScrapeProtocol::ALL);
     for metric in &config.metrics {
         assert_eq!((metric.levels.as_slice(), metric.min_coverage), (&Level::ALL[..], 0.8), "{}", metric.name);
         assert_eq!(metric.aggregation, Aggregation::Exact, "{}", metric.name);
@@ -158,11 +159,11 @@ fn left_out_keys_get_their_documented_defaults() {
 fn every_key_reaches_the_configuration() {
     let config = fixture("every-key.good.yaml");
     let job = &config.jobs[0];
-    assert_eq!(job.client.credentials, Credentials::BearerTokenFile("/etc/plimsoll/token".into()));
+    assert_eq!(job.scraping.client.credentials, Credentials::BearerTokenFile("/etc/plimsoll/token".into()));
     let [proto, openmetrics, older, text] = ScrapeProtocol::ALL;
-    assert_eq!(job.scrape_protocols, [openmetrics, text, proto, older]);
+    assert_eq!(job.scraping.protocols, [openmetrics, text, proto, older]);
     let pair = ("/etc/plimsoll/client.pem".into(), "/etc/plimsoll/client.key".into());
-    assert_eq!(job.client.tls.certificate, Some(pair));
+    assert_eq!(job.scraping.client.tls.certificate, Some(pair));
     assert_eq!(job.file_sd[0].files[0], Path::new("/etc/plimsoll/targets/*.json"));
     assert_eq!(job.file_sd[0].refresh_interval, Duration::from_secs(90));
     let identity = &job.targets[0].identity;

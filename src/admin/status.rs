@@ -127,10 +127,10 @@ fn target(target: &Target, state: &TargetState, now: Timestamp) -> String {
 fn identity(identity: &Identity) -> String {
     let pod = identity.pod.as_deref().map_or_else(String::new, |pod| format!("/{pod}"));
     let mut text = escape(&format!("{}{pod}", identity.namespace));
-    for owner in &identity.owners {
+    for owner in &*identity.owners {
         text.push_str(&format!("<small>{}/{}</small>", escape(&owner.kind), escape(&owner.name)));
     }
-    for service in &identity.services {
+    for service in &*identity.services {
         text.push_str(&format!("<small>Service/{}</small>", escape(service)));
     }
     text
@@ -157,7 +157,6 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use super::*;
     use crate::model::TargetId;
@@ -166,17 +165,19 @@ mod tests {
     #[test]
     fn a_target_shows_job_owner_and_last_success_and_is_escaped() {
         let owner = crate::model::OwnerReference::parse("Deployment/web").expect("an owner");
-        let identity =
-            Identity { namespace: "ns".into(), pod: Some("web-1".into()), owners: vec![owner], ..Identity::default() };
+        let identity = Identity {
+            namespace: "ns".into(),
+            pod: Some("web-1".into()),
+            owners: [owner].into(),
+            ..Identity::default()
+        };
         let url = "http://h/m?token=secret";
         let known = Target {
             id: TargetId::new("job", url, &identity),
             url: url.into(),
             job: "<job>".into(),
             identity,
-            scrape_interval: Duration::from_secs(1),
-            scrape_timeout: Duration::from_secs(1),
-            freshness: Duration::from_secs(30),
+            scraping: std::sync::Arc::new(crate::model::Scraping::for_test()),
         };
         let state = TargetState {
             health: Health::Down,

@@ -56,8 +56,8 @@ fn entry(target: &Target, state: &TargetState) -> Value {
         "lastScrape": state.last_scrape.map(|time| time.to_string()),
         "lastSuccess": state.last_success.map(|time| time.to_string()),
         "lastScrapeDuration": state.last_duration.as_secs_f64(),
-        "scrapeInterval": format!("{:?}", target.scrape_interval),
-        "scrapeTimeout": format!("{:?}", target.scrape_timeout),
+        "scrapeInterval": format!("{:?}", target.scraping.interval),
+        "scrapeTimeout": format!("{:?}", target.scraping.timeout),
         "bodySizeBytes": state.body_size_bytes, "samplesScraped": state.samples_scraped, "series": state.series,
         "issues": issues,
     })
@@ -65,7 +65,7 @@ fn entry(target: &Target, state: &TargetState) -> Value {
 
 /// The identity labels as `file_sd` writes them.
 fn labels(identity: &Identity) -> Value {
-    let mut labels = json!(identity.labels);
+    let mut labels: Value = identity.labels.iter().collect();
     labels["namespace"] = json!(identity.namespace);
     for (name, value) in [("pod", &identity.pod), ("node", &identity.node)] {
         if let Some(value) = value {

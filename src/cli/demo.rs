@@ -270,9 +270,10 @@ fn pace(speed: f64) -> f64 {
 
 fn paced_job(job: &Job, pace: f64) -> Job {
     let mut job = job.clone();
-    job.scrape_interval = job.scrape_interval.div_f64(pace);
-    job.scrape_timeout = job.scrape_timeout.div_f64(pace);
-    job.freshness = job.freshness.div_f64(pace).max(FRESHNESS_MIN);
+    let scraping = Arc::make_mut(&mut job.scraping);
+    scraping.interval = scraping.interval.div_f64(pace);
+    scraping.timeout = scraping.timeout.div_f64(pace);
+    scraping.freshness = scraping.freshness.div_f64(pace).max(FRESHNESS_MIN);
     for source in &mut job.http_sd {
         source.refresh_interval = source.refresh_interval.div_f64(pace);
     }
@@ -327,6 +328,7 @@ fn speed(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Scraping;
 
     #[test]
     fn the_shipped_configuration_fits_every_speed() {
@@ -334,9 +336,10 @@ mod tests {
             let config = read_config("http://127.0.0.1:1234/sd", speed).expect("the shipped file is good");
             let job = &config.jobs[0];
             assert_eq!(job.http_sd[0].url, "http://127.0.0.1:1234/sd");
-            assert!(job.scrape_timeout < job.scrape_interval && job.scrape_interval <= job.freshness);
+            let Scraping { interval, timeout, freshness, .. } = *job.scraping;
+            assert!(timeout < interval && interval <= freshness);
             let windows = config.metrics.iter().filter_map(|metric| metric.shape.window());
-            assert!(windows.min() >= Some(2 * job.scrape_interval), "at speed {speed}");
+            assert!(windows.min() >= Some(2 * interval), "at speed {speed}");
         }
     }
 

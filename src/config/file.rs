@@ -12,9 +12,8 @@ use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
 use super::metric::Matchers;
-use super::scrape_protocol::ScrapeProtocol;
 use super::{duration, name, pattern};
-use crate::model::OwnerReference;
+use crate::model::{OwnerReference, ScrapeProtocol};
 
 /// The configuration of Plimsoll: what is scraped, and which metrics are served from it.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn owners_are_a_list_with_each_owner_once() {
         let chain = owners("ReplicaSet/agents-5d4, Deployment/agents,Deployment/agents").expect("a chain");
-        let names: Vec<&str> = chain.iter().map(|owner| owner.name.as_str()).collect();
+        let names: Vec<&str> = chain.iter().map(|owner| &*owner.name).collect();
         assert_eq!(names, ["agents-5d4", "agents"]);
         assert!(owners("Deployment/agents,").is_err());
         assert!(owners("Widget/w").is_err_and(|error| error.contains("example.com/v1/Widget/name")));

@@ -4,13 +4,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
 use super::key_path::KeyPath;
 use super::{Omissions, StaticTarget, name};
-use crate::model::{Identity, OwnerReference};
+use crate::model::{Identity, Labels, OwnerReference};
 
 /// A page that is no list of target groups at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,7 +23,7 @@ pub enum PageError {
 }
 
 /// The labels of one group, which speak for all of its targets.
-struct Labels<'a> {
+struct GroupLabels<'a> {
     labels: &'a Map<String, Value>,
     path: KeyPath,
 }
@@ -104,8 +105,8 @@ fn read_group(group: &Value, path: &KeyPath, omissions: &mut Omissions) -> Resul
     };
     let (none, labels_path) = (Map::new(), path.key("labels"));
     let labels = match group.get("labels") {
-        Some(Value::Object(labels)) => Labels { labels, path: labels_path },
-        None | Some(Value::Null) => Labels { labels: &none, path: labels_path },
+        Some(Value::Object(labels)) => GroupLabels { labels, path: labels_path },
+        None | Some(Value::Null) => GroupLabels { labels: &none, path: labels_path },
         Some(other) => return Err(format!("{labels_path}: expected a mapping, found {}", kind(other))),
     };
     labels.check(omissions)?;
@@ -128,9 +129,9 @@ fn is_essential(key: &str) -> bool {
         || key.starts_with("__param_")
 }
 
-// === impl Labels ===
+// === impl GroupLabels ===
 
-impl Labels<'_> {
+impl GroupLabels<'_> {
     /// Every value has to be text. Without an essential label the group would be another one; any other is only left
     /// out, since its targets are there all the same.
     fn check(&self, omissions: &mut Omissions) -> Result<(), String> {
@@ -173,9 +174,9 @@ impl Labels<'_> {
         })
     }
 
-    fn owners(&self) -> Result<Vec<OwnerReference>, String> {
+    fn owners(&self) -> Result<Arc<[OwnerReference]>, String> {
         if let Some(text) = self.get("owner") {
-            return name::owners(text).map_err(|mistake| self.at("owner", &mistake));
+            return name::owners(text).map(Into::into).map_err(|mistake| self.at("owner", &mistake));
         }
         let kind = self.get("__meta_kubernetes_pod_controller_kind");
         let name = self.get("__meta_kubernetes_pod_controller_name");
@@ -184,9 +185,9 @@ impl Labels<'_> {
         Ok(owner.into_iter().collect())
     }
 
-    fn services(&self) -> Result<Vec<String>, String> {
+    fn services(&self) -> Result<Arc<[Arc<str>]>, String> {
         let Some((key, text)) = self.first(["services", "__meta_kubernetes_service_name"]) else {
-            return Ok(Vec::new());
+            return Ok(Arc::default());
         };
         let service = |part: &str| self.valid(Some((key, part.trim())), name::dns_label);
         text.split(',').filter_map(|part| service(part).transpose()).collect()
@@ -196,22 +197,22 @@ impl Labels<'_> {
         &self,
         label: Option<(&str, &str)>,
         rule: fn(&str) -> Result<(), String>,
-    ) -> Result<Option<String>, String> {
+    ) -> Result<Option<Arc<str>>, String> {
         let Some((key, value)) = label else { return Ok(None) };
         rule(value).map_err(|mistake| self.at(key, &mistake))?;
-        Ok(Some(value.to_owned()))
+        Ok(Some(value.into()))
     }
 
     /// Prometheus replaces what label names cannot hold by `_`, so `app.kubernetes.io/name` arrives as
     /// `app_kubernetes_io_name`; labels written without `__meta_…` keep their name and win.
-    fn pod_labels(&self) -> std::collections::BTreeMap<String, String> {
+    fn pod_labels(&self) -> Labels {
         let text = |(key, value): (&str, &Value)| Some((key.to_owned(), value.as_str()?.to_owned()));
         let discovered = self.labels.iter().filter_map(|(key, value)| {
             let key = key.strip_prefix("__meta_kubernetes_pod_label_")?;
             text((key, value))
         });
         let written = self.labels.iter().filter(|(key, _)| !key.starts_with("__") && !IDENTITY.contains(&key.as_str()));
-        discovered.chain(written.filter_map(|(key, value)| text((key, value)))).collect()
+        written.filter_map(|(key, value)| text((key, value))).chain(discovered).collect()
     }
 
     fn url(&self, address: &Value) -> Result<String, String> {
@@ -269,7 +270,7 @@ mod tests {
         );
         let identity = &targets[0].identity;
         assert_eq!((identity.owners.len(), identity.services.join("+").as_str()), (2, "a+b"));
-        assert_eq!(identity.labels, [("app".to_owned(), "x".to_owned())].into());
+        assert_eq!(identity.labels, Labels::new([("app", "x")]));
     }
 
     #[test]
@@ -284,8 +285,8 @@ mod tests {
             &[],
         );
         let Identity { namespace, pod, owners, services, node, labels } = &targets[0].identity;
-        assert_eq!((namespace.as_str(), pod.as_deref(), node.as_deref()), ("agents", Some("a-1"), Some("n")));
-        assert_eq!((owners[0].name.as_str(), services[0].as_str(), labels["app"].as_str()), ("a-5d4", "a", "x"));
+        assert_eq!((&**namespace, pod.as_deref(), node.as_deref()), ("agents", Some("a-1"), Some("n")));
+        assert_eq!((&*owners[0].name, &*services[0], labels.get("app")), ("a-5d4", "a", Some("x")));
     }
 
     #[test]
@@ -326,7 +327,7 @@ mod tests {
                 "[2].labels.__metrics_path__: expected text, found a number",
             ],
         );
-        assert_eq!(targets[0].identity.labels, [("app".to_owned(), "x".to_owned())].into());
+        assert_eq!(targets[0].identity.labels, Labels::new([("app", "x")]));
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl Source {
                 sources.push((job.clone(), Self::Files { job: job.clone(), sd: sd.clone() }));
             }
             for sd in &job.http_sd {
-                let client = Arc::new(Client::new(job.client.clone()));
+                let client = Arc::new(Client::new(job.scraping.client.clone()));
                 sources.push((job.clone(), Self::Http { job: job.clone(), sd: sd.clone(), client }));
             }
         }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::model::selector::Selector;
-use crate::model::{GroupResource, Identity, OwnerReference, Target};
+use crate::model::{GroupResource, Identity, Labels, OwnerReference, Target};
 use listing::Listing;
 
 /// Targets and objects at one moment.
@@ -31,7 +31,7 @@ pub struct Object {
     /// Shared with the values that are given for the object.
     pub reference: Arc<ObjectReference>,
     /// Of a pod its labels; of every other object the labels that all of its targets share.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// Targets of the object that are beyond the limit, and so not scraped.
     pub targets_over_limit: usize,
     /// Positions in [`Inventory::targets`].
@@ -42,11 +42,22 @@ pub struct Object {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ObjectReference {
     /// For example `v1` or `apps/v1`.
-    pub api_version: String,
-    pub kind: String,
+    pub api_version: Arc<str>,
+    pub kind: Arc<str>,
     /// `None` for a cluster-scoped object.
-    pub namespace: Option<String>,
-    pub name: String,
+    pub namespace: Option<Arc<str>>,
+    pub name: Arc<str>,
+}
+
+/// What the API of a cluster says of its objects, whether or not a target stands for them.
+#[derive(Clone, Debug, Default)]
+pub struct Cluster {
+    /// Running pods that no target stands for; each has its name.
+    pub pods: Vec<Arc<Identity>>,
+    /// Services and Namespaces with the labels they have themselves.
+    pub objects: Vec<(Arc<ObjectReference>, Labels)>,
+    /// The plural resource by group and kind, as the API serves it.
+    pub resources: Arc<BTreeMap<(Box<str>, Box<str>), Box<str>>>,
 }
 
 /// The objects while the targets are gone through.
@@ -58,15 +69,15 @@ struct Draft<'t> {
     /// By number of the resource.
     objects: Vec<Vec<Object>>,
     /// Position among the objects of a resource by its number, namespace and name.
-    places: FxHashMap<(usize, Option<&'t str>, &'t str), usize>,
+    places: FxHashMap<(usize, Option<&'t Arc<str>>, &'t Arc<str>), usize>,
 }
 
 /// An object as a target names it.
 struct Named<'t> {
     api_version: &'t str,
     kind: &'t str,
-    namespace: Option<&'t str>,
-    name: &'t str,
+    namespace: Option<&'t Arc<str>>,
+    name: &'t Arc<str>,
 }
 
 // === impl Inventory ===
@@ -138,7 +149,7 @@ impl<'t> Draft<'t> {
                 objects.len() - 1
             });
             let object = &mut objects[place];
-            object.labels.retain(|name, value| labels.get(name) == Some(value));
+            object.labels = object.labels.shared_with(labels);
             change(object);
         }
     }
@@ -163,12 +174,12 @@ impl<'t> Draft<'t> {
 // === impl Object ===
 
 impl Object {
-    fn new(named: &Named<'_>, labels: &BTreeMap<String, String>) -> Self {
+    fn new(named: &Named<'_>, labels: &Labels) -> Self {
         let reference = ObjectReference {
             api_version: named.api_version.into(),
             kind: named.kind.into(),
-            namespace: named.namespace.map(str::to_owned),
-            name: named.name.into(),
+            namespace: named.namespace.cloned(),
+            name: named.name.clone(),
         };
         Self { reference: Arc::new(reference), labels: labels.clone(), targets_over_limit: 0, members: Vec::new() }
     }
@@ -188,7 +199,7 @@ impl Object {
 
 /// Every object a target stands for.
 fn named(identity: &Identity) -> impl Iterator<Item = Named<'_>> {
-    let namespace = Some(identity.namespace.as_str());
+    let namespace = Some(&identity.namespace);
     std::iter::once(Named::core("Namespace", None, &identity.namespace))
         .chain(identity.pod.iter().map(move |pod| Named::core("Pod", namespace, pod)))
         .chain(identity.node.iter().map(|node| Named::core("Node", None, node)))
@@ -199,11 +210,11 @@ fn named(identity: &Identity) -> impl Iterator<Item = Named<'_>> {
 // === impl Named ===
 
 impl<'t> Named<'t> {
-    fn core(kind: &'static str, namespace: Option<&'t str>, name: &'t str) -> Self {
+    fn core(kind: &'static str, namespace: Option<&'t Arc<str>>, name: &'t Arc<str>) -> Self {
         Self { api_version: "v1", kind, namespace, name }
     }
 
-    fn owner(owner: &'t OwnerReference, namespace: &'t str) -> Self {
+    fn owner(owner: &'t OwnerReference, namespace: &'t Arc<str>) -> Self {
         Self { api_version: &owner.api_version, kind: &owner.kind, namespace: Some(namespace), name: &owner.name }
     }
 }
@@ -216,10 +227,10 @@ mod tests {
         let identity = Identity {
             namespace: namespace.into(),
             pod: Some(pod.into()),
-            owners: vec![OwnerReference::parse("Deployment/web").expect("an owner")],
-            services: vec!["web".into()],
+            owners: [OwnerReference::parse("Deployment/web").expect("an owner")].into(),
+            services: ["web".into()].into(),
             node: None,
-            labels: labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            labels: labels.iter().copied().collect(),
         };
         Arc::new(Target::for_test(&format!("http://{pod}/metrics"), identity))
     }
@@ -234,7 +245,7 @@ mod tests {
             10,
         );
         let web = inventory.object(&GroupResource::parse("deployments.apps"), "ns", "web").expect("the deployment");
-        assert_eq!(web.labels.iter().collect::<Vec<_>>(), [(&"app".to_owned(), &"web".to_owned())]);
+        assert_eq!(web.labels.iter().collect::<Vec<_>>(), [("app", "web")]);
         assert_eq!(inventory.members(web).count(), 2);
     }
 
@@ -243,7 +254,7 @@ mod tests {
         let inventory =
             Inventory::new(vec![target("a", "one", &[]), target("b", "two", &[]), target("c", "two-b", &[])], 10);
         let pods = GroupResource::core("pods");
-        let names = |ns| inventory.objects(&pods, ns).iter().map(|o| o.reference.name.clone()).collect::<Vec<_>>();
+        let names = |ns| inventory.objects(&pods, ns).iter().map(|o| o.reference.name.to_string()).collect::<Vec<_>>();
         assert_eq!(names(Some("two")), ["b"]);
         assert_eq!(names(None), ["a", "b", "c"]);
         assert_eq!(inventory.objects(&GroupResource::core("namespaces"), Some("one")).len(), 3);

@@ -238,7 +238,7 @@ impl Lack {
 
 impl<'a> Likeness<'a> {
     fn of(targets: impl Iterator<Item = &'a Target> + Clone) -> Self {
-        let owners = targets.clone().flat_map(|target| &target.identity.owners).collect();
+        let owners = targets.clone().flat_map(|target| target.identity.owners.iter()).collect();
         Self { owners, jobs: targets.map(|target| &*target.job).collect() }
     }
 
@@ -322,7 +322,7 @@ fn outcome(store: &TargetStore, definition: &Definition, target: &Target, now: T
         (Health::Up, Absence::NoSeries { name, .. }) => match store.last_seen(name) {
             _ if !store.looked_for(name) => late(Reason::NotScrapedSinceDefined),
             // The last page has the name, if not what is selected of it; or it is long gone.
-            Some(seen) if Some(seen) != store.state.last_success && now.since(seen) <= target.freshness => {
+            Some(seen) if Some(seen) != store.state.last_success && now.since(seen) <= target.scraping.freshness => {
                 missing(Reason::Lost { absence, seen })
             }
             _ => Outcome::NotExposed(Reason::Absent(absence)),
@@ -343,6 +343,6 @@ fn known_groups(store: &TargetStore, definition: &Definition) -> BTreeSet<Labels
 /// and a change over time takes a second one.
 fn is_starting(store: &TargetStore, definition: &Definition, target: &Target, now: Timestamp) -> bool {
     let scrapes = if definition.shape.window().is_some() { 3 } else { 2 };
-    let due = target.scrape_interval * scrapes + target.scrape_timeout;
+    let due = target.scraping.interval * scrapes + target.scraping.timeout;
     store.joined.is_some_and(|joined| now.since(joined) <= due)
 }

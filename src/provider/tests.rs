@@ -18,7 +18,7 @@ struct World {
 fn target(name: &str) -> Arc<Target> {
     let pod = name.split('/').next().expect("a first part");
     let owner = if pod.starts_with("alone") { "StatefulSet/alone" } else { "Deployment/web" };
-    let owners = vec![OwnerReference::parse(owner).expect("an owner")];
+    let owners = [OwnerReference::parse(owner).expect("an owner")].into();
     let identity = Identity { namespace: "ns".into(), pod: Some(pod.into()), owners, ..Identity::default() };
     Arc::new(Target::for_test(&format!("http://{name}/metrics"), identity))
 }

@@ -103,6 +103,6 @@ fn count(inventory: &Inventory, storage: &Storage, holds: fn(&TargetState) -> bo
 
 /// Two scrapes take two intervals, of which the first has the offset, and one timeout for the slowest.
 fn time_is_up(inventory: &Inventory, started: Timestamp, now: Timestamp) -> bool {
-    let longest = inventory.targets().iter().map(|target| target.scrape_interval * 2 + target.scrape_timeout).max();
+    let longest = inventory.targets().iter().map(|target| target.scraping.interval * 2 + target.scraping.timeout).max();
     now.since(started) > longest.unwrap_or_default().min(FIRST_SCRAPES_TIME_MAX)
 }

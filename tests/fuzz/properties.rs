@@ -255,8 +255,9 @@ fn is_sound(config: &config::Config) {
     let metrics: BTreeSet<_> = config.metrics.iter().map(|metric| metric.name.to_lowercase()).collect();
     assert_eq!((jobs.len(), metrics.len()), (config.jobs.len(), config.metrics.len()), "names are unique");
     for job in &config.jobs {
-        assert!(!job.scrape_timeout.is_zero() && job.scrape_timeout < job.scrape_interval, "{job:?}");
-        assert!(job.freshness >= job.scrape_interval, "{job:?}");
+        let scraping = &job.scraping;
+        assert!(!scraping.timeout.is_zero() && scraping.timeout < scraping.interval, "{job:?}");
+        assert!(scraping.freshness >= scraping.interval, "{job:?}");
     }
     for metric in &config.metrics {
         assert!((0.0..=1.0).contains(&metric.min_coverage) && !metric.levels.is_empty(), "{metric:?}");

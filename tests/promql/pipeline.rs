@@ -7,7 +7,7 @@ use std::time::Duration;
 use plimsoll::aggregate::{self, Absence, Partial};
 use plimsoll::config::RangeBoundary::{self, Closed, LeftOpen};
 use plimsoll::config::metric::{Matchers, Selection};
-use plimsoll::config::{Aggregation, Combine, Definition, Shape};
+use plimsoll::config::{Aggregation, ClientConfig, Combine, Definition, Scraping, Shape};
 use plimsoll::exposition;
 use plimsoll::model::{Identity, Target, TargetId, Timestamp};
 use plimsoll::storage::{Bounds, Point, Points, Scrape, TargetStore, Wanted};
@@ -157,9 +157,13 @@ fn target(boundary: RangeBoundary) -> Target {
         url: "http://pod/".into(),
         job: "job".into(),
         identity: Identity::default(),
-        scrape_interval: Duration::from_secs(15),
-        scrape_timeout: Duration::from_secs(10),
-        freshness,
+        scraping: Arc::new(Scraping {
+            interval: Duration::from_secs(15),
+            timeout: Duration::from_secs(10),
+            freshness,
+            protocols: Vec::new(),
+            client: ClientConfig::default(),
+        }),
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Names, parts, typed};
 use crate::config::key_path::KeyPath;
 use crate::config::mistake::Mistakes;
 use crate::config::{
-    ClientConfig, ClientTls, Credentials, FileSd, HttpSd, Job, ScrapeProtocol, StaticTarget, duration, file,
+    ClientConfig, ClientTls, Credentials, FileSd, HttpSd, Job, ScrapeProtocol, Scraping, StaticTarget, duration, file,
 };
 use crate::model::Identity;
 
@@ -52,16 +52,20 @@ fn build(job: file::ScrapeConfig, targets: Vec<StaticTarget>, folder: &Path) -> 
     });
     let http_sd = job.http_sd_configs.into_iter();
     let http_sd = http_sd.map(|sd| HttpSd { url: sd.url, refresh_interval: sd.refresh_interval.0 });
+    let scraping = Scraping {
+        interval,
+        timeout,
+        freshness,
+        protocols: job.scrape_protocols.unwrap_or_else(|| ScrapeProtocol::ALL.to_vec()),
+        client: client(job.bearer_token_file, job.basic_auth, job.tls_config, folder),
+    };
     Job {
         name: job.job_name.into(),
-        scrape_interval: interval,
-        scrape_timeout: timeout,
-        freshness,
-        scrape_protocols: job.scrape_protocols.unwrap_or_else(|| ScrapeProtocol::ALL.to_vec()),
-        client: client(job.bearer_token_file, job.basic_auth, job.tls_config, folder),
+        scraping: Arc::new(scraping),
         targets,
         file_sd: file_sd.collect(),
         http_sd: http_sd.collect(),
+        kubernetes_sd: Vec::new(),
     }
 }
 
@@ -151,5 +155,13 @@ fn targets(targets: Vec<(usize, Json)>, path: &KeyPath, mistakes: &mut Mistakes<
 
 fn static_target(target: file::Target) -> StaticTarget {
     let file::Target { url, namespace, pod, owner, services, node, labels } = target;
-    StaticTarget { url, identity: Identity { namespace, pod, owners: owner.0, services, node, labels } }
+    let identity = Identity {
+        namespace: namespace.into(),
+        pod: pod.map(Into::into),
+        owners: owner.0.into(),
+        services: services.into_iter().map(Into::into).collect(),
+        node: node.map(Into::into),
+        labels: labels.into_iter().collect(),
+    };
+    StaticTarget { url, identity }
 }

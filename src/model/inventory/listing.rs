@@ -49,7 +49,7 @@ impl Listing {
     /// selector all are looked at.
     pub(super) fn select(&self, namespace: Option<&str>, selector: &Selector) -> Vec<&Object> {
         let range = self.range(namespace);
-        let is_meant = |object: &&Object| selector.matches(|key| object.labels.get(key).map(String::as_str));
+        let is_meant = |object: &&Object| selector.matches(|key| object.labels.get(key));
         let runs = selector.needs().map(|need| self.runs(&need, &range)).min_by_key(|runs| count(runs));
         match runs.filter(|runs| count(runs) < range.len()) {
             Some(runs) => merged(&runs).into_iter().map(|position| self.at(position)).filter(is_meant).collect(),
@@ -74,7 +74,7 @@ impl Listing {
     }
 
     fn run<'a>(&self, holders: &'a Holders, key: &str, value: &str) -> &'a [u32] {
-        let value_of = |position: u32| self.at(position).labels[key].as_str();
+        let value_of = |position: u32| self.at(position).labels.get(key).unwrap_or_default();
         let start = holders.by_value.partition_point(|position| value_of(*position) < value);
         let rest = &holders.by_value[start..];
         &rest[..rest.partition_point(|position| value_of(*position) == value)]
@@ -88,7 +88,7 @@ impl Listing {
 fn index(objects: &[Object]) -> FxHashMap<Box<str>, Holders> {
     let mut by_key: FxHashMap<&str, Vec<(&str, u32)>> = FxHashMap::default();
     for (position, object) in (0_u32..).zip(objects) {
-        for (key, value) in &object.labels {
+        for (key, value) in object.labels.iter() {
             by_key.entry(key).or_default().push((value, position));
         }
     }

@@ -1,9 +1,53 @@
-//! The formats that targets are asked for, by the names that Prometheus' `scrape_protocols` has.
+//! How targets are scraped: times, formats, credentials and TLS. The targets of a job share one [`Scraping`].
+
+use std::path::PathBuf;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// A format and its version.
+/// Everything about scraping that is not the target's own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Scraping {
+    /// Time between two scrapes of a target.
+    pub interval: Duration,
+    /// Shorter than `interval`.
+    pub timeout: Duration,
+    /// Samples older than this are not used.
+    pub freshness: Duration,
+    /// What targets are asked for, the most wanted first; not empty, each once.
+    pub protocols: Vec<ScrapeProtocol>,
+    pub client: ClientConfig,
+}
+
+/// How requests authenticate. Files are read again when they change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ClientConfig {
+    pub credentials: Credentials,
+    pub tls: ClientTls,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Credentials {
+    #[default]
+    None,
+    BearerTokenFile(PathBuf),
+    Basic {
+        username: String,
+        password_file: PathBuf,
+    },
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ClientTls {
+    /// PEM bundle that replaces the built-in roots.
+    pub ca_file: Option<PathBuf>,
+    /// Client certificate and key, PEM; both or none.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    pub insecure_skip_verify: bool,
+}
+
+/// A format that targets are asked for, by the name it has in Prometheus' `scrape_protocols`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 pub enum ScrapeProtocol {
     /// Protobuf, the only one with native histograms.
