@@ -11,7 +11,7 @@ mod scraping;
 pub mod selector;
 
 pub use address::redacted;
-pub use inventory::{Cluster, Inventory, Object, ObjectReference};
+pub use inventory::{Cluster, Inventory, Object, ObjectReference, Resources};
 pub use native_histogram::{Buckets, NativeHistogram};
 pub use scraping::{ClientConfig, ClientTls, Credentials, ScrapeProtocol, Scraping};
 

@@ -56,9 +56,11 @@ pub struct Cluster {
     pub pods: Vec<Arc<Identity>>,
     /// Services and Namespaces with the labels they have themselves.
     pub objects: Vec<(Arc<ObjectReference>, Labels)>,
-    /// The plural resource by group and kind, as the API serves it.
-    pub resources: Arc<BTreeMap<(Box<str>, Box<str>), Box<str>>>,
+    pub resources: Arc<Resources>,
 }
+
+/// The plural resource by group and kind, as the API serves it.
+pub type Resources = BTreeMap<(Box<str>, Box<str>), Box<str>>;
 
 /// The objects while the targets are gone through.
 #[derive(Default)]
@@ -69,8 +71,10 @@ struct Draft<'t> {
     /// By number of the resource.
     objects: Vec<Vec<Object>>,
     /// Position among the objects of a resource by its number, namespace and name.
-    places: FxHashMap<(usize, Option<&'t Arc<str>>, &'t Arc<str>), usize>,
+    places: FxHashMap<Place<'t>, usize>,
 }
+
+type Place<'t> = (usize, Option<&'t Arc<str>>, &'t Arc<str>);
 
 /// An object as a target names it.
 struct Named<'t> {
