@@ -16,7 +16,7 @@
 //! loop per target: it fetches a page ([`client`]) in the format it asked for first (protobuf, OpenMetrics, text), reads
 //! it ([`exposition`]) and commits it ([`storage`]). A request is answered by [`api`]: it borrows what is there and asks [`provider`], which
 //! evaluates windows ([`aggregate`]) and merges what the targets of an object contribute. [`serving`] is
-//! the HTTPS listener, [`admin`] the pages about Plimsoll itself, and [`server`] wires all of it.
+//! the HTTPS listener with its [`serving::authentication`], [`admin`] the pages about Plimsoll itself, and [`server`] wires all of it.
 //! Beside the pipeline stand [`hpa`], the autoscaler's algorithm as a pure function, and [`demo`].
 //!
 //! # Invariants
@@ -28,6 +28,8 @@
 //!   has just joined a fleet that was known before, or its pages do not have the metric. Below the
 //!   definition's `min_coverage` there is no value; above it a total is scaled up for what is missing.
 //! - **Requests read memory.** [`api`] waits for no target and no source of targets; long answers wait for each other.
+//! - **Who is not known is not answered.** What is believed of a client was read from the cluster before; while nothing
+//!   was, or nothing good, requests are refused. Identity headers count from the front proxy only, and end there.
 //! - **A request costs what it matches**, not what is known: objects are found by namespace, name and label
 //!   ([`model::Inventory`]). Answers that read many targets are made on threads of their own.
 //! - **One lock per target**, held for the time of a commit or a read. Parsing happens outside of it. No
@@ -70,7 +72,8 @@
 //! # Seams for what comes
 //!
 //! Kubernetes watches are one more source in [`discovery`]; Prometheus-compatible engines one more writer of
-//! [`storage`]; a guard stands between [`provider`] and [`api`]; authentication is a layer in [`serving`].
+//! [`storage`]; a guard stands between [`provider`] and [`api`]; other ways to know a client are
+//! further authenticators in [`serving::authentication`]; an authorizer stands behind it, with the user it has found.
 
 #![forbid(unsafe_code)]
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::response::IntoResponse;
 use axum::{Router, middleware};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
@@ -16,13 +17,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
-use crate::api::{self, Api};
+use crate::api::{self, Api, Status};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::discovery::{self, Discovery, SourceStates};
 use crate::model::Inventory;
 use crate::scrape::{self, Plan, Scraper};
-use crate::serving::{self, BindError, Certificate, CertificateError};
+use crate::serving::authentication::{self, Authentication, Trust, TrustWatch};
+use crate::serving::{self, BindError, Certificate, CertificateError, Clients};
 use crate::storage::Storage;
 use crate::telemetry;
 use reload::Reload;
@@ -35,6 +37,9 @@ pub struct Options {
     /// Port 0 takes a free one.
     pub address: SocketAddr,
     pub certificate: CertificateSource,
+    /// The cluster to work in: its front proxy is whom requests are believed. `None` without one: nobody is
+    /// authenticated, and only this machine can ask.
+    pub kubernetes: Option<kube::Config>,
     /// Requests under way at shutdown get this long.
     pub drain_timeout: Duration,
     pub clock: Clock,
@@ -57,6 +62,8 @@ pub enum StartError {
     Certificate(#[from] CertificateError),
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error("cannot make a client of the cluster at {url}: {what}")]
+    Kubernetes { url: String, what: String },
 }
 
 /// A server that runs.
@@ -80,27 +87,41 @@ struct Parts {
     discovery: Discovery,
     scraper: Scraper,
     inventory: watch::Receiver<Arc<Inventory>>,
+    /// `None` without a cluster.
+    trust: Option<TrustWatch>,
     router: Router,
 }
 
 /// Prefix of every own metric.
 const PREFIX: &str = "plimsoll";
 
+/// A kube-apiserver that is there answers at once; the rest is a network that drops packets.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Nothing comes for so long only from what is dead: a watch is asked to end after 290 s, and ends itself 5 s later.
+const READ_TIMEOUT: Duration = Duration::from_secs(300);
+
 /// Starts everything. It runs until `shutdown` is cancelled.
 ///
 /// # Errors
-/// [`StartError`] when the port or the certificate cannot be used.
+/// [`StartError`] when the port, the certificate or the credentials for the cluster cannot be used.
 pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Running, StartError> {
-    let Options { config, config_file, address, certificate, drain_timeout, clock } = options;
+    let Options { config, config_file, address, certificate, kubernetes, drain_timeout, clock } = options;
     let certificate = certificate.load()?;
-    let listener = serving::bind(address).await?;
-    let address = listener.local_addr().map_err(|source| BindError::Io { address, source })?;
+    let cluster = kubernetes.map(client).transpose()?;
+    let clients = if cluster.is_some() { Clients::Authenticated } else { Clients::Local };
+    let listener = serving::bind(address, clients).await?;
+    let address = listener.address;
     let certificate_pem = certificate.pem.clone();
-    let Parts { reload, discovery, scraper, inventory, router } = Parts::build(config, config_file, &clock);
+    let Parts { reload, discovery, scraper, inventory, trust, router } =
+        Parts::build(config, config_file, &clock, cluster);
     let mut tasks = JoinSet::new();
     tasks.spawn(named("reload", reload.run(shutdown.clone())));
     tasks.spawn(named("discovery", discovery.run(shutdown.clone())));
     tasks.spawn(named("scrape", scraper.run(inventory, shutdown.clone())));
+    if let Some(trust) = trust {
+        tasks.spawn(named("authentication", trust.run(shutdown.clone())));
+    }
     let token = shutdown.clone();
     tasks.spawn(named("serving", async move {
         serving::serve(listener, &certificate, router, drain_timeout, token).await;
@@ -112,6 +133,17 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
 async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
     task.await;
     name
+}
+
+/// The client that everything shares which asks the cluster. It repeats nothing by itself: who asks knows whether it is
+/// still worth it.
+fn client(mut config: kube::Config) -> Result<kube::Client, StartError> {
+    let url = config.cluster_url.to_string();
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = Some(READ_TIMEOUT);
+    config.reset_reader_on_write = true;
+    config.default_retry = false;
+    kube::Client::try_from(config).map_err(|error| StartError::Kubernetes { url, what: config::one_line(&error) })
 }
 
 // === impl CertificateSource ===
@@ -129,7 +161,7 @@ impl CertificateSource {
 
 impl Parts {
     /// Makes the parts and the channels between them; none of them runs yet.
-    fn build(config: Config, config_file: Option<PathBuf>, clock: &Clock) -> Self {
+    fn build(config: Config, config_file: Option<PathBuf>, clock: &Clock, cluster: Option<kube::Client>) -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
         register_build(&mut registry);
         let storage = Storage::default();
@@ -139,12 +171,14 @@ impl Parts {
         let (publish_config, config) = watch::channel(Arc::new(config));
         let (publish, inventory) = watch::channel(Arc::new(Inventory::default()));
         let reload = Reload::new(config_file, publish_config, publish_plan, &mut registry, clock);
-        let checks = vec![
+        let (authentication, trust) = cluster.map(|client| authenticated(client, clock, &mut registry)).unzip();
+        let mut checks = vec![
             reload.check(),
             readiness::discovery(sources.clone()),
             readiness::first_scrapes(inventory.clone(), storage.clone(), clock.clone()),
             readiness::limits(inventory.clone(), config.clone()),
         ];
+        checks.extend(authentication.iter().map(|known| readiness::authentication(known.trust.clone())));
         let (states, metrics) = (sources.clone(), discovery::Metrics::register(&mut registry));
         let discovery = Discovery { config: config.clone(), publish, states, clock: clock.clone(), metrics };
         let metrics = scrape::Metrics::register(&mut registry);
@@ -158,8 +192,13 @@ impl Parts {
         };
         let (checks, registry) = (Arc::new(checks), Arc::new(registry));
         let admin = Admin { checks, registry, inventory: inventory.clone(), storage, sources, clock: clock.clone() };
-        let router = admin.router().merge(api.router()).layer(middleware::from_fn(telemetry::correlate));
-        Self { reload, discovery, scraper, inventory, router }
+        let router = admin.router().merge(api.router());
+        let router = match authentication {
+            Some(state) => router.layer(middleware::from_fn_with_state(state, authentication::authenticate)),
+            None => router,
+        };
+        let router = router.layer(middleware::from_fn(telemetry::correlate));
+        Self { reload, discovery, scraper, inventory, trust, router }
     }
 }
 
@@ -184,6 +223,16 @@ impl Running {
         tracing::info!("stopped");
         early.map_or(Ok(()), Err)
     }
+}
+
+/// Who judges requests by what is known of the cluster's front proxy, and who keeps that current.
+fn authenticated(client: kube::Client, clock: &Clock, registry: &mut Registry) -> (Authentication, TrustWatch) {
+    let (publish, trust) = watch::channel(Trust::default());
+    let metrics = authentication::Metrics::register(registry);
+    let answer = |refusal| Status::unauthorized(refusal).into_response();
+    let authentication = Authentication { trust, clock: clock.clone(), metrics: metrics.clone(), answer };
+    let check_interval = TrustWatch::CHECK_INTERVAL;
+    (authentication, TrustWatch { client, publish, clock: clock.clone(), metrics, check_interval })
 }
 
 fn register_build(registry: &mut Registry) {

@@ -1,13 +1,17 @@
 //! The HTTPS listener: TLS, HTTP/1.1 and HTTP/2, and a drain that ends.
 //!
-//! Until requests are authenticated, only loopback addresses are accepted.
+//! With a cluster, each request is authenticated ([`authentication`]); without one, only loopback addresses are
+//! accepted.
 
+pub mod authentication;
 mod certificate;
+mod tls;
 
 pub use certificate::{Certificate, CertificateError};
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -18,21 +22,58 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use authentication::Peer;
+use tls::AnyCertificate;
+
+/// An open port.
+pub struct Listener {
+    /// Where it listens, with the real port.
+    pub address: SocketAddr,
+    listener: TcpListener,
+    clients: Clients,
+}
+
+/// What is known of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// Nothing: they have to be on this machine.
+    Local,
+    /// They are asked for a certificate, and each request is authenticated.
+    Authenticated,
+}
+
 /// Why the port cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     #[error(
-        "refusing to listen on {0}: requests are not authenticated yet, so only loopback addresses \
-         (127.0.0.0/8, ::1) are allowed"
+        "refusing to listen on {0}: without a cluster (--kubeconfig, or a service account) requests are not \
+         authenticated, so only loopback addresses (127.0.0.0/8, ::1) are allowed"
     )]
     NotLoopback(SocketAddr),
     #[error("cannot listen on {address}: {source}")]
     Io { address: SocketAddr, source: io::Error },
+}
+
+/// One client.
+struct Connection {
+    stream: TcpStream,
+    address: SocketAddr,
+    clients: Clients,
+}
+
+/// What the requests of a connection have in common.
+#[derive(Clone)]
+struct Arrivals {
+    /// Cancelled by the first request.
+    asked: CancellationToken,
+    peer: Option<Peer>,
 }
 
 /// A client that has not finished the TLS handshake by then, or has not asked anything by then after it, is cut off.
@@ -56,31 +97,35 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Opens the port.
 ///
 /// # Errors
-/// [`BindError`] for an address that is not loopback, or one that is taken or not there.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    if !address.ip().is_loopback() {
+/// [`BindError`] for an address that is taken or not there, or not loopback although nobody is authenticated.
+pub async fn bind(address: SocketAddr, clients: Clients) -> Result<Listener, BindError> {
+    if clients == Clients::Local && !address.ip().is_loopback() {
         return Err(BindError::NotLoopback(address));
     }
-    TcpListener::bind(address).await.map_err(|source| BindError::Io { address, source })
+    let failed = |source| BindError::Io { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    Ok(Listener { address: listener.local_addr().map_err(failed)?, listener, clients })
 }
 
 /// Serves until `shutdown`, then lets requests under way finish for at most `drain_timeout`.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     certificate: &Certificate,
     router: Router,
     drain_timeout: Duration,
     shutdown: CancellationToken,
 ) {
-    let acceptor = TlsAcceptor::from(certificate.server_config());
+    let Listener { listener, clients, .. } = listener;
+    let acceptor = TlsAcceptor::from(certificate.server_config(clients.verifier()));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(connection(stream, acceptor.clone(), router.clone(), graceful.watcher()));
+                Ok((stream, address)) => {
+                    let connection = Connection { stream, address, clients };
+                    connections.spawn(connection.serve(acceptor.clone(), router.clone(), graceful.watcher()));
                 }
                 Err(error) => {
                     tracing::warn!("cannot accept a connection: {error}");
@@ -104,37 +149,64 @@ async fn drain(graceful: GracefulShutdown, mut connections: JoinSet<()>, timeout
     }
 }
 
-/// One connection from handshake to end. Its errors are the client's and end nothing else.
-async fn connection(stream: TcpStream, acceptor: TlsAcceptor, router: Router, watcher: Watcher) {
-    drop(stream.set_nodelay(true));
-    let tls = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-        Ok(Ok(tls)) => tls,
-        Ok(Err(error)) => return tracing::debug!("TLS handshake fails: {error}"),
-        Err(_) => return tracing::debug!("TLS handshake takes too long"),
-    };
-    // ALPN tells the version: looking at the first bytes instead would wait for them without end.
-    let speaks_h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_TIMEOUT);
-    let builder = if speaks_h2 { builder.http2_only() } else { builder.http1_only() };
-    let asked = CancellationToken::new();
-    let service = TowerToHyperService::new(router.layer(middleware::from_fn_with_state(asked.clone(), note)));
-    let served = builder.serve_connection(TokioIo::new(tls), service);
-    let served = watcher.watch(served.into_owned());
-    tokio::pin!(served);
-    let ended = tokio::select! {
-        ended = &mut served => ended,
-        () = asked.cancelled() => served.await,
-        () = tokio::time::sleep(HANDSHAKE_TIMEOUT) => return tracing::debug!("the client asks nothing"),
-    };
-    if let Err(error) = ended {
-        tracing::debug!("connection ends: {error}");
+// === impl Clients ===
+
+impl Clients {
+    fn verifier(self) -> Arc<dyn ClientCertVerifier> {
+        match self {
+            Self::Local => WebPkiClientVerifier::no_client_auth(),
+            Self::Authenticated => Arc::new(AnyCertificate::new()),
+        }
     }
 }
 
-/// Notes that a request has come.
-async fn note(State(asked): State<CancellationToken>, request: Request, next: Next) -> Response {
-    asked.cancel();
+// === impl Connection ===
+
+impl Connection {
+    /// From handshake to end. Its errors are the client's and end nothing else.
+    async fn serve(self, acceptor: TlsAcceptor, router: Router, watcher: Watcher) {
+        let Self { stream, address, clients } = self;
+        drop(stream.set_nodelay(true));
+        let tls = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+            Ok(Ok(tls)) => tls,
+            Ok(Err(error)) => return tracing::debug!("TLS handshake fails: {error}"),
+            Err(_) => return tracing::debug!("TLS handshake takes too long"),
+        };
+        let session = tls.get_ref().1;
+        // ALPN tells the version: looking at the first bytes instead would wait for them without end.
+        let builder = if session.alpn_protocol() == Some(b"h2") { http().http2_only() } else { http().http1_only() };
+        let chain = session.peer_certificates().unwrap_or_default().to_vec();
+        let peer = (clients == Clients::Authenticated).then(|| Peer::new(address, chain));
+        let arrivals = Arrivals { asked: CancellationToken::new(), peer };
+        let asked = arrivals.asked.clone();
+        let service = TowerToHyperService::new(router.layer(middleware::from_fn_with_state(arrivals, note)));
+        let served = builder.serve_connection(TokioIo::new(tls), service);
+        let served = watcher.watch(served.into_owned());
+        tokio::pin!(served);
+        let ended = tokio::select! {
+            ended = &mut served => ended,
+            () = asked.cancelled() => served.await,
+            () = tokio::time::sleep(HANDSHAKE_TIMEOUT) => return tracing::debug!("the client asks nothing"),
+        };
+        if let Err(error) = ended {
+            tracing::debug!("connection ends: {error}");
+        }
+    }
+}
+
+/// Both versions with their time-outs.
+fn http() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_TIMEOUT);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_TIMEOUT);
+    builder
+}
+
+/// Notes that a request has come, and on it from whom.
+async fn note(State(arrivals): State<Arrivals>, mut request: Request, next: Next) -> Response {
+    arrivals.asked.cancel();
+    if let Some(peer) = arrivals.peer {
+        request.extensions_mut().insert(peer);
+    }
     next.run(request).await
 }

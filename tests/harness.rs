@@ -1,6 +1,8 @@
 //! The real server on a free port, fake targets with scripted behaviour, and real programs as children.
 
+pub mod kube_api;
 pub mod pages;
+pub mod pki;
 pub mod program;
 pub mod prometheus;
 pub mod promql;
@@ -21,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Plimsoll {
     pub base: String,
     pub http: reqwest::Client,
+    pub certificate_pem: String,
     /// Milliseconds that its clock is ahead of the real one.
     ahead: Arc<AtomicI64>,
     shutdown: CancellationToken,
@@ -73,6 +76,15 @@ impl Plimsoll {
     }
 
     pub async fn start_with(config: Config, config_file: Option<std::path::PathBuf>) -> Self {
+        Self::start_in(config, config_file, None).await
+    }
+
+    /// In a cluster, where there is one.
+    pub async fn start_in(
+        config: Config,
+        config_file: Option<std::path::PathBuf>,
+        kubernetes: Option<kube::Config>,
+    ) -> Self {
         install_crypto();
         let ahead = Arc::new(AtomicI64::new(0));
         let (offset, real) = (ahead.clone(), Clock::system());
@@ -82,13 +94,15 @@ impl Plimsoll {
             config_file,
             address: "127.0.0.1:0".parse().expect("an address"),
             certificate: CertificateSource::SelfSigned,
+            kubernetes,
             drain_timeout: Duration::from_secs(2),
             clock: Clock::from_fn(move || Timestamp(real.now().0 + offset.load(Ordering::Relaxed))),
         };
         let running = server::start(options, shutdown.clone()).await.expect("it starts");
         let root = reqwest::Certificate::from_pem(running.certificate_pem.as_bytes()).expect("a certificate");
         let http = reqwest::Client::builder().tls_certs_only([root]).no_proxy().build().expect("a client");
-        Self { base: format!("https://{}", running.address), http, ahead, shutdown, running: Some(running) }
+        let (base, certificate_pem) = (format!("https://{}", running.address), running.certificate_pem.clone());
+        Self { base, http, certificate_pem, ahead, shutdown, running: Some(running) }
     }
 
     /// Moves the clock of the server forward.

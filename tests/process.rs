@@ -260,7 +260,7 @@ async fn what_keeps_it_from_starting_is_one_clear_line() {
     let said = complaint(&["serve", "--config", path, "--listen", &address]);
     assert_eq!(said, format!("plimsoll: cannot listen on {address}: Address already in use (os error 98)"));
     let said = complaint(&["serve", "--config", path, "--listen", "0.0.0.0:6443"]);
-    assert!(said.contains("refusing to listen on 0.0.0.0:6443: requests are not authenticated yet"), "{said}");
+    assert!(said.contains("refusing to listen on 0.0.0.0:6443: without a cluster"), "{said}");
     let pair = ["--tls-cert-file", "/nonexistent/tls.crt", "--tls-private-key-file", "/nonexistent/tls.key"];
     let said = complaint(&[&["serve", "--config", path], &pair[..]].concat());
     assert_eq!(said, "plimsoll: cannot read /nonexistent/tls.crt: No such file or directory (os error 2)");

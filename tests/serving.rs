@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::get;
-use plimsoll::serving::{self, Certificate};
+use plimsoll::serving::{self, Certificate, Clients};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,8 +26,9 @@ impl Server {
         install_crypto();
         let certificate = Certificate::self_signed().expect("a pair");
         let root = CertificateDer::from_pem_slice(certificate.pem.as_bytes()).expect("a certificate");
-        let listener = serving::bind("127.0.0.1:0".parse().expect("an address")).await.expect("a free port");
-        let address = listener.local_addr().expect("an address");
+        let listener =
+            serving::bind("127.0.0.1:0".parse().expect("an address"), Clients::Local).await.expect("a free port");
+        let address = listener.address;
         let router = Router::new().route("/", get(|| async { "ok" }));
         tokio::spawn(async move {
             serving::serve(listener, &certificate, router, Duration::ZERO, CancellationToken::new()).await;

@@ -14,7 +14,7 @@ const IMPORTS: [(&str, &[&str]); 16] = [
     ("aggregate", &["model", "config", "storage"]),
     ("provider", &["model", "config", "storage", "aggregate"]),
     ("api", &["model", "clock", "config", "storage", "aggregate", "provider"]),
-    ("serving", &[]),
+    ("serving", &["model", "clock", "config"]),
     ("admin", &["model", "clock", "discovery", "storage", "api"]),
     ("telemetry", &[]),
     ("hpa", &["model"]),

@@ -28,6 +28,11 @@ impl Status {
         Self::new(StatusCode::NOT_FOUND, "NotFound", message)
     }
 
+    /// Nobody is known to ask.
+    pub fn unauthorized(why: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", format!("Unauthorized: {why}"))
+    }
+
     /// A path that is no resource of this API.
     pub fn resource_not_found() -> Self {
         Self::not_found("the server could not find the requested resource")

@@ -131,12 +131,13 @@ async fn start(config: Config, port: u16, shutdown: CancellationToken) -> anyhow
         config_file: None,
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
         certificate: CertificateSource::SelfSigned,
+        kubernetes: None,
         drain_timeout: DRAIN_TIMEOUT,
         clock: Clock::system(),
     };
     server::start(options, shutdown).await.map_err(|error| match error {
         StartError::Bind(error) => anyhow!("{error}; choose another port with --port, 0 takes a free one"),
-        error @ StartError::Certificate(_) => error.into(),
+        error => error.into(),
     })
 }
 

@@ -48,6 +48,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
         config_file: Some(config),
         address: listen,
         certificate,
+        kubernetes: None,
         drain_timeout: Duration::from_secs(drain_timeout),
         clock: Clock::system(),
     };

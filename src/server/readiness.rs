@@ -1,4 +1,4 @@
-//! The readiness checks over discovery and scraping, as closures for `admin`.
+//! The readiness checks over discovery, scraping and authentication, as closures for `admin`.
 //!
 //! A process becomes ready once, and a reload never takes that back: what goes wrong later is said, and serving goes on.
 
@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::discovery::SourceStates;
 use crate::model::{Inventory, Timestamp};
+use crate::serving::authentication::Trust;
 use crate::storage::{Health, Storage, TargetState};
 
 /// The first scrapes may hold back readiness for this long at most.
@@ -79,6 +80,21 @@ pub(super) fn limits(inventory: watch::Receiver<Arc<Inventory>>, config: watch::
         )),
     };
     Check { name: "limits", ask: Box::new(ask) }
+}
+
+/// Not ready while nobody is trusted: no request could be answered.
+pub(super) fn authentication(trust: watch::Receiver<Trust>) -> Check {
+    let ask = move || {
+        let known = trust.borrow();
+        let why = known.trouble.as_ref().map(|trouble| format!("{trouble}; {}", known.consequence()));
+        match (&known.in_force, why) {
+            (Some(_), None) => Readiness::Ok,
+            (Some(_), Some(why)) => Readiness::Degraded(why),
+            (None, Some(why)) => Readiness::NotReady(why),
+            (None, None) => Readiness::NotReady("the requestheader CA of the cluster has not been read yet".into()),
+        }
+    };
+    Check { name: "authentication", ask: Box::new(ask) }
 }
 
 fn is_unknown(state: &TargetState) -> bool {

@@ -6,10 +6,14 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+
+use crate::serving::tls;
 
 /// A certificate chain with its key, ready to serve.
 pub struct Certificate {
-    config: Arc<ServerConfig>,
+    key: Arc<SingleCertAndKey>,
     /// The chain in PEM, for clients that are to trust it.
     pub pem: String,
 }
@@ -45,12 +49,12 @@ impl Certificate {
         let chain = chain.ok_or_else(|| CertificateError::NoCertificate(certificate.to_owned()))?;
         let private =
             PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|_| CertificateError::NoKey(key.to_owned()))?;
-        let config = server_config(chain, private).map_err(|source| CertificateError::Unusable {
+        let key = certified(chain, private).map_err(|source| CertificateError::Unusable {
             certificate: certificate.to_owned(),
             key: key.to_owned(),
             source,
         })?;
-        Ok(Self { config, pem: String::from_utf8_lossy(&pem).into_owned() })
+        Ok(Self { key, pem: String::from_utf8_lossy(&pem).into_owned() })
     }
 
     /// Makes a pair for `localhost` and the loopback addresses. The key lives in memory only.
@@ -61,13 +65,18 @@ impl Certificate {
         let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
         let made = rcgen::generate_simple_self_signed(names).map_err(CertificateError::SelfSigned)?;
         let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        let config =
-            server_config(vec![made.cert.der().clone()], key.into()).map_err(CertificateError::SelfSignedUnusable)?;
-        Ok(Self { config, pem: made.cert.pem() })
+        let key = certified(vec![made.cert.der().clone()], key.into()).map_err(CertificateError::SelfSignedUnusable)?;
+        Ok(Self { key, pem: made.cert.pem() })
     }
 
-    pub(super) fn server_config(&self) -> Arc<ServerConfig> {
-        self.config.clone()
+    /// What the TLS side of a listener needs; `verifier` says what is asked of clients.
+    pub(super) fn server_config(&self, verifier: Arc<dyn ClientCertVerifier>) -> Arc<ServerConfig> {
+        let config = ServerConfig::builder_with_provider(tls::provider())
+            .with_safe_default_protocol_versions()
+            .expect("the provider has the ciphers of TLS 1.2 and 1.3");
+        let mut config = config.with_client_cert_verifier(verifier).with_cert_resolver(self.key.clone());
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Arc::new(config)
     }
 }
 
@@ -75,11 +84,11 @@ fn read(file: &Path) -> Result<Vec<u8>, CertificateError> {
     std::fs::read(file).map_err(|source| CertificateError::Read { file: file.to_owned(), source })
 }
 
-fn server_config(
+/// Checks that key and certificate belong together.
+fn certified(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+) -> Result<Arc<SingleCertAndKey>, rustls::Error> {
+    let certified = CertifiedKey::from_der(chain, key, &tls::provider())?;
+    Ok(Arc::new(SingleCertAndKey::from(certified)))
 }
