@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 pub mod check;
+pub mod cluster;
 pub mod demo;
 pub mod schema;
 pub mod serve;

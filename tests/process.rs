@@ -25,6 +25,8 @@ fn config_file(target_url: &str) -> tempfile::NamedTempFile {
 fn plimsoll(arguments: &[&str]) -> Command {
     let mut command = Command::new(PLIMSOLL);
     command.args(arguments).env_remove("OTEL_EXPORTER_OTLP_ENDPOINT");
+    // No cluster, wherever the tests run.
+    command.env_remove("KUBECONFIG").env_remove("KUBERNETES_SERVICE_HOST");
     command
 }
 
@@ -269,6 +271,70 @@ async fn what_keeps_it_from_starting_is_one_clear_line() {
     assert_eq!(said, format!("plimsoll: {path} holds no certificate in PEM form"));
     let said = complaint(&["serve", "--config", "/nonexistent/plimsoll.yaml"]);
     assert!(said.contains("/nonexistent/plimsoll.yaml"), "{said}");
+}
+
+/// A kubeconfig whose cluster does not answer.
+fn kubeconfig(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), text).expect("written");
+    file
+}
+
+const NO_ANSWER: &str = "
+apiVersion: v1
+kind: Config
+clusters: [{name: one, cluster: {server: \"http://127.0.0.1:1\"}}]
+contexts: [{name: here, context: {cluster: one, user: me}}]
+current-context: here
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kubeconfig_that_cannot_be_used_is_named_with_what_is_wrong() {
+    let target = Target::page("load 5\n").await;
+    let config = config_file(&target.url);
+    let path = config.path().to_str().expect("UTF-8");
+    let refused = |text: &str| {
+        let file = kubeconfig(text);
+        let said = complaint(&["serve", "--config", path, "--kubeconfig", file.path().to_str().expect("UTF-8")]);
+        let start = format!("plimsoll: the kubeconfig {} cannot be used: ", file.path().display());
+        said.strip_prefix(&start).unwrap_or_else(|| panic!("{said}")).to_owned()
+    };
+    let check = |text: &str, words: &str| assert!(refused(text).contains(words), "{}", refused(text));
+    check("", "failed to determine current context");
+    check("[", "failed to parse kubeconfig YAML");
+    check(&NO_ANSWER.replace("current-context: here", "current-context: there"), "there");
+    check(&NO_ANSWER.replace("cluster: one, user", "cluster: two, user"), "two");
+    check(&NO_ANSWER.replace("{server: \"http://127.0.0.1:1\"}", "{}"), "url is missing");
+    let ca = "certificate-authority: /nonexistent/ca.crt, server: \"https";
+    check(&NO_ANSWER.replace("server: \"http", ca), "/nonexistent/ca.crt");
+    let user = "users: [{name: me, user: {client-certificate: /nonexistent/me.crt, client-key: /nonexistent/me.key}}]";
+    let file = kubeconfig(&format!("{}{user}\n", NO_ANSWER.replace("http:", "https:")));
+    let said = complaint(&["serve", "--config", path, "--kubeconfig", file.path().to_str().expect("UTF-8")]);
+    assert!(said.starts_with("plimsoll: cannot make a client of the cluster at https://127.0.0.1:1/: "), "{said}");
+    assert!(said.contains("/nonexistent/me.crt"), "{said}");
+    let said = complaint(&["serve", "--config", path, "--kubeconfig", "/nonexistent/kubeconfig"]);
+    let want =
+        "plimsoll: the kubeconfig /nonexistent/kubeconfig cannot be used: No such file or directory (os error 2)";
+    assert_eq!(said, want);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_cluster_any_address_is_listened_on_and_requests_need_its_front_proxy() {
+    let target = Target::page("load 5\n").await;
+    let config = config_file(&target.url);
+    let file = kubeconfig(NO_ANSWER);
+    let path = config.path().to_str().expect("UTF-8");
+    let mut command = plimsoll(&["serve", "--config", path, "--listen", "0.0.0.0:0"]);
+    // Several files are merged, and empty names are none.
+    command.env("KUBECONFIG", format!(":{}:", file.path().display())).env("HTTPS_PROXY", "http://127.0.0.1:2");
+    let program = Program::start(command);
+    let line = program.line(&["serving", "0.0.0.0:"]);
+    let port = line.split("0.0.0.0:").nth(1).and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
+    let base = format!("https://127.0.0.1:{}", port.expect("a port"));
+    let answer = get(&client(), &format!("{base}/apis")).await;
+    assert!(answer.code == 401 && answer.message().starts_with("Unauthorized: "), "{answer:?}");
+    program.line(&["extension-apiserver-authentication cannot be read", "refused", "nobody is trusted"]);
+    assert_eq!(get(&client(), &format!("{base}/livez")).await.code, 200);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::bail;
 use tokio_util::sync::CancellationToken;
 
+use crate::cli::cluster::Cluster;
 use crate::cli::whole_number;
 use crate::clock::Clock;
 use crate::config;
@@ -18,7 +19,7 @@ pub struct Args {
     /// The configuration file: targets and metrics. It is watched, and taken up when it changes.
     #[arg(long, env = "PLIMSOLL_CONFIG", value_name = "FILE")]
     pub config: PathBuf,
-    /// Address and port of the HTTPS listener; port 0 takes a free one. Loopback only, for now.
+    /// Address and port of the HTTPS listener; port 0 takes a free one. Without a cluster, loopback only.
     #[arg(long, env = "PLIMSOLL_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:6443", value_parser = address)]
     pub listen: SocketAddr,
     /// Serving certificate (chain), PEM. Without it a self-signed one is made for local use.
@@ -27,6 +28,8 @@ pub struct Args {
     /// Private key of the serving certificate, PEM.
     #[arg(long, env = "PLIMSOLL_TLS_PRIVATE_KEY_FILE", value_name = "FILE", requires = "tls_cert_file")]
     pub tls_private_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub cluster: Cluster,
     /// Seconds that requests under way get at shutdown.
     #[arg(long, env = "PLIMSOLL_DRAIN_TIMEOUT", value_name = "SECONDS", default_value_t = 10, value_parser = whole_number::<u64>, allow_negative_numbers = true)]
     pub drain_timeout: u64,
@@ -35,9 +38,9 @@ pub struct Args {
 /// Serves until `shutdown`.
 ///
 /// # Errors
-/// Whatever keeps it from starting: the configuration, the certificate, the port.
+/// Whatever keeps it from starting: the configuration, the kubeconfig, the certificate, the port.
 pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let Args { config, listen, tls_cert_file, tls_private_key_file, drain_timeout } = args;
+    let Args { config, listen, tls_cert_file, tls_private_key_file, cluster, drain_timeout } = args;
     let certificate = match (tls_cert_file, tls_private_key_file) {
         (Some(certificate), Some(key)) => CertificateSource::Files { certificate, key },
         (None, None) => CertificateSource::SelfSigned,
@@ -48,7 +51,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
         config_file: Some(config),
         address: listen,
         certificate,
-        kubernetes: None,
+        kubernetes: cluster.config()?,
         drain_timeout: Duration::from_secs(drain_timeout),
         clock: Clock::system(),
     };
