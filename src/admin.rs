@@ -1,17 +1,17 @@
-//! `/livez`, `/readyz`, `/metrics`, and the pages that show the targets.
+//! `/livez`, `/readyz`, `/healthz`, `/metrics`, and the pages that show the targets.
 //!
 //! Readiness checks are closures handed in by `server`; this module only asks them.
 
 mod exposition;
+mod health;
 mod status;
 mod targets;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use prometheus_client::registry::Registry;
@@ -53,41 +53,36 @@ pub enum Readiness {
 
 impl Admin {
     pub fn router(self) -> Router {
-        let pages = [
-            ("/livez", get(|| async { "ok" })),
-            ("/healthz", get(|| async { "ok" })),
-            ("/readyz", get(ready)),
-            ("/metrics", get(metrics)),
-            ("/api/v1/targets", get(targets::json)),
-            ("/status", get(status::page)),
-            ("/status.css", get(status::style)),
-        ];
         let with_slash = |router: Router<Self>, (path, page): (&str, MethodRouter<Self>)| {
             router.route(path, page.clone()).route(&format!("{path}/"), page)
         };
-        let router = pages.into_iter().fold(Router::new(), with_slash);
+        let router = pages().into_iter().fold(Router::new(), with_slash);
         router.method_not_allowed_fallback(|| async { Status::method_not_allowed() }).with_state(self)
+    }
+
+    /// The paths of all pages, each check with its own.
+    pub fn paths(&self) -> Vec<String> {
+        let checks = |path: &str| match path.strip_suffix("/{check}") {
+            Some(endpoint) => health::names(endpoint, &self.checks).map(|name| format!("{endpoint}/{name}")).collect(),
+            None => vec![path.to_owned()],
+        };
+        pages().iter().flat_map(|(path, _)| checks(path)).collect()
     }
 }
 
-/// 200 or 503. The lines of all checks are shown when one is not plainly ok, or with `?verbose`.
-async fn ready(State(admin): State<Admin>, Query(parameters): Query<HashMap<String, String>>) -> Response {
-    let answers: Vec<_> = admin.checks.iter().map(|check| (check.name, (check.ask)())).collect();
-    let ready = !answers.iter().any(|(_, answer)| matches!(answer, Readiness::NotReady(_)));
-    let plain = answers.iter().all(|(_, answer)| *answer == Readiness::Ok);
-    if plain && !parameters.contains_key("verbose") {
-        return "ok".into_response();
-    }
-    let mut body = String::new();
-    for (name, answer) in &answers {
-        body.push_str(&match answer {
-            Readiness::Ok => format!("[+]{name} ok\n"),
-            Readiness::Degraded(what) => format!("[!]{name} degraded: {what}\n"),
-            Readiness::NotReady(why) => format!("[-]{name} failed: {why}\n"),
-        });
-    }
-    body.push_str(if ready { "readyz check passed\n" } else { "readyz check failed\n" });
-    (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, body).into_response()
+fn pages() -> [(&'static str, MethodRouter<Admin>); 10] {
+    [
+        (health::LIVEZ, get(health::all)),
+        ("/livez/{check}", get(health::one)),
+        (health::HEALTHZ, get(health::all)),
+        ("/healthz/{check}", get(health::one)),
+        (health::READYZ, get(health::all)),
+        ("/readyz/{check}", get(health::one)),
+        ("/metrics", get(metrics)),
+        ("/api/v1/targets", get(targets::json)),
+        ("/status", get(status::page)),
+        ("/status.css", get(status::style)),
+    ]
 }
 
 /// The own metrics: OpenMetrics where the client takes it, the text format otherwise.

@@ -1,4 +1,4 @@
-//! `custom.metrics.k8s.io` v1beta1 and v1beta2, `external.metrics.k8s.io` v1beta1, and their discovery.
+//! `custom.metrics.k8s.io` v1beta1 and v1beta2, `external.metrics.k8s.io` v1beta1, their discovery and OpenAPI documents.
 //!
 //! A request comes in, an answer goes out, and nothing outside is waited for: the handler borrows the
 //! current configuration, inventory and storage. It never asks a target, an engine or the kube API. What reads
@@ -7,9 +7,12 @@
 //! Bodies are JSON only, which the HPA takes behind its preference for protobuf.
 
 mod discovery;
+mod document;
 mod metrics;
 mod negotiation;
+mod openapi;
 mod parameters;
+mod request;
 mod status;
 mod types;
 
@@ -20,21 +23,19 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use percent_encoding::percent_decode_str;
-use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::model::field_selector::FieldSelector;
-use crate::model::selector::Selector;
-use crate::model::{GroupResource, Inventory};
+use crate::model::{GroupResource, Inventory, excerpt};
 use crate::provider::{Objects, View};
 use crate::storage::Storage;
+use document::{Caching, Document};
 use negotiation::Representation;
 use parameters::Parameters;
+use request::{Asked, Thread, segments};
 use types::CustomVersion;
 
 pub const CUSTOM_GROUP: &str = "custom.metrics.k8s.io";
@@ -50,21 +51,8 @@ pub struct Api {
     pub storage: Storage,
     pub clock: Clock,
     pub metrics: Metrics,
-}
-
-/// A request, taken apart.
-struct Asked<'a> {
-    headers: &'a HeaderMap,
-    parameters: Parameters,
-    thread: Thread,
-}
-
-/// Where a request is answered.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Thread {
-    /// On one that connections share, and hold up each other.
-    Shared,
-    Own,
+    /// Paths of other routers, for the index.
+    pub pages: Arc<[String]>,
 }
 
 /// Why there is no answer yet.
@@ -73,10 +61,6 @@ enum Halt {
     /// It reads too much for a shared thread.
     Long,
 }
-
-/// Answers that read more targets than this, or half a millisecond's worth, get a thread of their own: the value of one
-/// pod is not to wait behind a list of ten thousand.
-const SHARED_TARGETS_MAX: usize = 500;
 
 /// Threads for long answers; with bodies of 2 MB for ten thousand pods this bounds what is held at a time.
 static LONG_ANSWERS: Semaphore = Semaphore::const_new(4);
@@ -102,7 +86,7 @@ impl Api {
     /// The table of contents of the API.
     fn route(&self, segments: &[&str], asked: &Asked<'_>) -> Result<Response, Halt> {
         match *segments {
-            [] => Ok(asked.json(&discovery::index())?),
+            [] => Ok(asked.json(&discovery::index(&self.pages))?),
             ["version"] => Ok(asked.json(&discovery::version())?),
             ["apis"] => Ok(self.groups(asked)?),
             ["apis", group] => Ok(asked.json(&discovery::group(group).ok_or_else(Status::resource_not_found)?)?),
@@ -120,9 +104,12 @@ impl Api {
             ["apis", EXTERNAL_GROUP, EXTERNAL_VERSION, "namespaces", namespace, metric] => {
                 self.external(namespace, metric, asked)
             }
-            ["apis", ..] => Err(Status::resource_not_found().into()),
+            ["openapi", "v2"] => Ok(asked.document(openapi::v2(), Caching::Revalidated)?),
+            ["openapi", "v3"] => Ok(asked.document(&self.with_view(openapi::index), Caching::Revalidated)?),
+            ["openapi", "v3", "apis", group, version] => Ok(self.openapi(group, version, asked)?),
+            ["apis" | "openapi", ..] => Err(Status::resource_not_found().into()),
             // Whatever is accepted: a path that is not there must not read as one in another media type.
-            _ => Ok((StatusCode::NOT_FOUND, asked.write(&discovery::index(), 0)).into_response()),
+            _ => Ok((StatusCode::NOT_FOUND, asked.write(&discovery::index(&self.pages), 0)).into_response()),
         }
     }
 
@@ -151,11 +138,12 @@ impl Api {
         metric: &str,
         asked: &Asked<'_>,
     ) -> Result<Response, Halt> {
+        asked.check_no_watch()?;
         let objects_selector = asked.selector("labelSelector")?;
         let metric_selector = asked.selector("metricLabelSelector")?;
         let fields = asked.field_selector()?;
         if name != "*" && !fields.matches(name, namespace.unwrap_or_default()) {
-            let message = format!("the fieldSelector does not fit the name {name} in the path");
+            let message = format!("the fieldSelector does not fit the name {} in the path", excerpt(&name));
             return Err(Status::bad_request(message).into());
         }
         let objects = if name == "*" { Objects::Selected(&objects_selector) } else { Objects::Named(name) };
@@ -172,9 +160,7 @@ impl Api {
     }
 
     fn external(&self, namespace: &str, metric: &str, asked: &Asked<'_>) -> Result<Response, Halt> {
-        if matches!(asked.parameters.get("watch"), Some("true" | "1")) {
-            return Err(Status::method_not_allowed().into());
-        }
+        asked.check_no_watch()?;
         let selector = asked.selector("labelSelector")?;
         self.with_view(|view| {
             asked.check_length(view, &GroupResource::core("namespaces"), None, &Objects::Named(namespace))?;
@@ -186,12 +172,22 @@ impl Api {
 
     fn groups(&self, asked: &Asked<'_>) -> Result<Response, Status> {
         match negotiation::of_discovery(asked.headers) {
-            Some(Representation::Json) => asked.json(&discovery::groups()),
+            Some(Representation::Json) => Ok(asked.write_varying(&discovery::groups())),
             Some(Representation::AggregatedDiscovery) => {
-                self.with_view(|view| Ok(discovery::aggregated(view, asked.headers.get(header::IF_NONE_MATCH))))
+                let list = Document::new(&self.with_view(discovery::aggregated));
+                Ok(list.answer(asked.headers, discovery::AGGREGATED_TYPE, Caching::Shared))
             }
             None => Err(Status::not_acceptable()),
         }
+    }
+
+    /// The address that the index gives has the hash of the document. Another hash gets the document too, and not, as in
+    /// Go, a redirect: the kube-apiserver makes 502 of those, and replicas of two versions would send a client to and fro.
+    fn openapi(&self, group: &str, version: &str, asked: &Asked<'_>) -> Result<Response, Status> {
+        let document =
+            self.with_view(|view| openapi::v3(view, group, version)).ok_or_else(Status::resource_not_found)?;
+        let is_exact = asked.parameters.get("hash") == Some(document.hash());
+        asked.document(&document, if is_exact { Caching::Immutable } else { Caching::Revalidated })
     }
 
     fn with_view<T>(&self, answer: impl FnOnce(&View<'_>) -> T) -> T {
@@ -234,86 +230,10 @@ async fn answer_long(api: Api, method: Method, uri: Uri, headers: HeaderMap) -> 
     tokio::task::spawn_blocking(answer).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-/// The segments of a path, each percent-decoded on its own, so that `%2F` stays part of a name. Empty
-/// ones at the end are left out: `/apis/` is `/apis`.
-fn segments(path: &str) -> Result<Vec<String>, Status> {
-    let raw = path.trim_start_matches('/').trim_end_matches('/');
-    if raw.is_empty() {
-        return Ok(Vec::new());
-    }
-    let decode = |segment| percent_decode_str(segment).decode_utf8().map(std::borrow::Cow::into_owned);
-    let decoded: Result<Vec<_>, _> = raw.split('/').map(decode).collect();
-    decoded.map_err(|_| Status::bad_request("the path is not UTF-8 after percent-decoding"))
-}
-
 // === impl Halt ===
 
 impl<E: Into<Status>> From<E> for Halt {
     fn from(error: E) -> Self {
         Self::Refused(error.into())
-    }
-}
-
-// === impl Asked ===
-
-impl Asked<'_> {
-    /// Halts where an answer would read too much for the thread it is on.
-    fn check_length(
-        &self,
-        view: &View<'_>,
-        resource: &GroupResource,
-        namespace: Option<&str>,
-        objects: &Objects<'_>,
-    ) -> Result<(), Halt> {
-        match self.thread == Thread::Shared && view.reads_more_than(SHARED_TARGETS_MAX, resource, namespace, objects) {
-            true => Err(Halt::Long),
-            false => Ok(()),
-        }
-    }
-
-    fn selector(&self, parameter: &str) -> Result<Selector, Status> {
-        let text = self.parameters.get(parameter).unwrap_or_default();
-        Selector::parse(text)
-            .map_err(|error| Status::bad_request(format!("unable to parse {parameter} {text:?}: {error}")))
-    }
-
-    fn field_selector(&self) -> Result<FieldSelector, Status> {
-        let text = self.parameters.get("fieldSelector").unwrap_or_default();
-        FieldSelector::parse(text)
-            .map_err(|error| Status::bad_request(format!("unable to parse fieldSelector {text:?}: {error}")))
-    }
-
-    /// A JSON answer, if the client takes JSON.
-    fn json(&self, body: &impl Serialize) -> Result<Response, Status> {
-        self.json_of_size(body, 0)
-    }
-
-    /// A JSON answer of about `size` bytes: a list of thousands is not to be copied as it grows.
-    fn json_of_size(&self, body: &impl Serialize, size: usize) -> Result<Response, Status> {
-        match negotiation::of_json(self.headers) {
-            Some(_) => Ok(self.write(body, size)),
-            None => Err(Status::not_acceptable()),
-        }
-    }
-
-    /// JSON, indented for people: `?pretty=true`, curl, wget and browsers.
-    fn write(&self, body: &impl Serialize, size: usize) -> Response {
-        let mut bytes = Vec::with_capacity(size);
-        let written = match self.is_pretty() {
-            true => serde_json::to_writer_pretty(&mut bytes, body),
-            false => serde_json::to_writer(&mut bytes, body),
-        };
-        written.expect("our types have string keys only and so always serialize");
-        bytes.push(b'\n');
-        ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache, private")], bytes)
-            .into_response()
-    }
-
-    fn is_pretty(&self) -> bool {
-        if let Some(pretty) = self.parameters.get("pretty") {
-            return matches!(pretty, "" | "1" | "true");
-        }
-        let agent = self.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-        ["curl/", "Wget/", "Mozilla/5.0"].iter().any(|person| agent.starts_with(person))
     }
 }

@@ -183,15 +183,12 @@ impl Parts {
         let discovery = Discovery { config: config.clone(), publish, states, clock: clock.clone(), metrics };
         let metrics = scrape::Metrics::register(&mut registry);
         let scraper = Scraper { storage: storage.clone(), plan, clock: clock.clone(), metrics };
-        let api = Api {
-            config,
-            inventory: inventory.clone(),
-            storage: storage.clone(),
-            clock: clock.clone(),
-            metrics: api::Metrics::register(&mut registry),
-        };
+        let api_metrics = api::Metrics::register(&mut registry);
         let (checks, registry) = (Arc::new(checks), Arc::new(registry));
-        let admin = Admin { checks, registry, inventory: inventory.clone(), storage, sources, clock: clock.clone() };
+        let (shared, times) = (storage.clone(), clock.clone());
+        let admin = Admin { checks, registry, inventory: inventory.clone(), storage: shared, sources, clock: times };
+        let (metrics, pages) = (api_metrics, admin.paths().into());
+        let api = Api { config, inventory: inventory.clone(), storage, clock: clock.clone(), metrics, pages };
         let router = admin.router().merge(api.router());
         let router = match authentication {
             Some(state) => router.layer(middleware::from_fn_with_state(state, authentication::authenticate)),

@@ -50,6 +50,57 @@ async fn every_page_is_only_read_and_takes_a_trailing_slash() {
 }
 
 #[tokio::test]
+async fn health_is_told_check_by_check_and_checks_can_be_excluded() {
+    let (plimsoll, _targets) = platform("").await;
+    eventually(|| plimsoll.get("/readyz"), |answer| answer.code == 200).await;
+    let degraded = "[!]scrape degraded: 1 of 2 targets are down; see /status\n";
+    let all = format!("[+]ping ok\n[+]config ok\n[+]discovery ok\n{degraded}[+]limits ok\nreadyz check passed\n");
+    for (path, code, body) in [
+        ("/livez", 200, "ok"),
+        ("/healthz", 200, "ok"),
+        ("/readyz", 200, all.as_str()),
+        ("/livez?verbose", 200, "[+]ping ok\nlivez check passed\n"),
+        ("/healthz/?verbose=1", 200, "[+]ping ok\nhealthz check passed\n"),
+        ("/livez?exclude=ping&verbose", 200, "[+]ping excluded\nlivez check passed\n"),
+        ("/readyz?exclude=scrape", 200, "ok"),
+        ("/readyz?exclude=scrape&exclude=config&unknown=1", 200, "ok"),
+        ("/readyz/scrape", 200, degraded),
+        ("/readyz/scrape/", 200, degraded),
+        ("/readyz/config", 200, "ok"),
+        ("/livez/ping", 200, "ok"),
+        ("/healthz/ping", 200, "ok"),
+        ("/livez/scrape", 404, "/livez has no check \"scrape\"; there are: ping\n"),
+        ("/readyz/%0a", 404, "/readyz has no check \"\\n\"; there are: ping, config, discovery, scrape, limits\n"),
+    ] {
+        let answer = plimsoll.get(path).await;
+        assert_eq!((answer.code, answer.body.as_str()), (code, body), "{path}");
+        assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8", "{path}");
+    }
+    let unknown = plimsoll.get("/readyz?verbose&exclude=%0Anonsense").await;
+    let line = "[!]nothing to exclude: \"\\nnonsense\" is no check of /readyz\n";
+    assert!(unknown.code == 200 && unknown.body.contains(line), "{unknown:?}");
+}
+
+#[tokio::test]
+async fn a_check_that_fails_fails_readiness_alone_and_not_where_it_is_excluded() {
+    let slow = Target::start(Behaviour::Hang).await;
+    let yaml = format!(
+        "scrape_configs:\n  - {{job_name: shop, scrape_interval: 60s, targets: [{{url: \"{}\", namespace: ns, pod: a}}]}}\n\
+         metrics:\n  - {{name: load, gauge: {{series: load, combine: sum}}}}\n",
+        slow.url
+    );
+    let plimsoll = Plimsoll::start(&yaml).await;
+    let waiting = "[-]scrape failed: 1 of 1 targets have not been scraped yet\n";
+    let ready = eventually(|| plimsoll.get("/readyz"), |answer| answer.body.contains(waiting)).await;
+    assert!(ready.code == 503 && ready.body.ends_with("\nreadyz check failed\n"), "{ready:?}");
+    let answers = [("/readyz/scrape", 503, waiting), ("/readyz?exclude=scrape", 200, "ok"), ("/livez", 200, "ok")];
+    for (path, code, body) in answers {
+        let answer = plimsoll.get(path).await;
+        assert_eq!((answer.code, answer.body.as_str()), (code, body), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn queries_are_read_strictly_and_unknown_paths_are_not_found() {
     let (plimsoll, _targets) = platform("").await;
     let pods = format!("{CUSTOM}/namespaces/ns/pods/%2A/load");
@@ -60,7 +111,7 @@ async fn queries_are_read_strictly_and_unknown_paths_are_not_found() {
     assert_eq!(first.code, 200, "{first:?}");
     assert_eq!(plimsoll.get_with("/apis", &[("accept", "Application/JSON")]).await.code, 200);
     let protobuf = [("accept", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")];
-    for path in ["/openapi/v2", "/openapi/v3", "/nothing", "/apis/nothing", &format!("{EXTERNAL}/nothing")] {
+    for path in ["/openapi", "/openapi/v4", "/nothing", "/apis/nothing", &format!("{EXTERNAL}/nothing")] {
         assert_eq!(plimsoll.get_with(path, &protobuf).await.code, 404, "{path}");
     }
 }

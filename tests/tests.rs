@@ -12,6 +12,10 @@ mod api;
 mod authentication;
 // One request of the scraper: TLS, redirects, encodings, framing.
 mod client;
+// Every form of request of Kubernetes' clients, and each answer decoded by types that take nothing else.
+mod conformance;
+// What HTTP says around the answers: Accept, tags, HEAD, methods, slashes, escapes.
+mod http;
 // Configuration files, good and bad, and the samples under deploy/.
 mod config;
 // Plimsoll beside a real Prometheus: the same pages, every sample compared.
@@ -20,6 +24,8 @@ mod differential;
 mod discovery;
 // The whole program as a process: command line, logs, traces, signals, ports.
 mod process;
+// The OpenAPI documents: consistent, true of the answers, and found by kubectl explain.
+mod openapi;
 // The demo: what it prints works as printed.
 mod demo;
 // Rates, quantiles and sums as Prometheus 2 and 3 compute them.

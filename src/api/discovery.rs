@@ -1,30 +1,31 @@
 //! What this server serves, said in the forms that clients and the aggregator ask for.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hasher};
 
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::api::types::CustomVersion;
 use crate::api::{CUSTOM_GROUP, EXTERNAL_GROUP, EXTERNAL_VERSION};
 use crate::provider::View;
 
-const AGGREGATED_TYPE: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+pub(super) const AGGREGATED_TYPE: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-/// `GET /`: the paths there are.
-pub(super) fn index() -> Value {
-    let groups = [CUSTOM_GROUP, EXTERNAL_GROUP].map(|group| format!("/apis/{group}"));
-    let mut paths = vec!["/api/v1/targets".to_owned(), "/apis".to_owned()];
-    for group in &groups {
-        paths.push(group.clone());
+/// `GET /`: the paths there are, `pages` among them.
+pub(super) fn index(pages: &[String]) -> Value {
+    let mut paths: Vec<String> = ["/apis", "/openapi/v2", "/openapi/v3", "/version"].map(str::to_owned).into();
+    paths.extend([CUSTOM_GROUP, EXTERNAL_GROUP].map(|group| format!("/apis/{group}")));
+    for (group, version) in group_versions() {
+        paths.extend(["", "/openapi/v3"].map(|root| format!("{root}/apis/{group}/{version}")));
     }
-    paths.extend(CustomVersion::ALL.map(|version| format!("/apis/{CUSTOM_GROUP}/{}", version.name())));
-    paths.push(format!("/apis/{EXTERNAL_GROUP}/{EXTERNAL_VERSION}"));
-    paths.extend(["/livez", "/metrics", "/readyz", "/status", "/version"].map(str::to_owned));
+    paths.extend_from_slice(pages);
     paths.sort();
     json!({ "paths": paths })
+}
+
+/// Every group and version that is served.
+pub(super) fn group_versions() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let all = |group| versions(group).into_iter().map(move |version| (group, version));
+    [CUSTOM_GROUP, EXTERNAL_GROUP].into_iter().flat_map(all)
 }
 
 /// `GET /version`, in the form that `kubectl version` reads.
@@ -98,30 +99,8 @@ fn resource_list(group: &str, version: &str, resources: &[Value]) -> Value {
     })
 }
 
-/// `GET /apis` as an `APIGroupDiscoveryList`, or 304 when the client has this one already.
-pub(super) fn aggregated(view: &View<'_>, known: Option<&HeaderValue>) -> Response {
-    let body = aggregated_list(view).to_string();
-    let etag = etag(&body);
-    let headers = [
-        (header::CONTENT_TYPE, AGGREGATED_TYPE),
-        (header::ETAG, etag.as_str()),
-        (header::VARY, "Accept"),
-        (header::CACHE_CONTROL, "public"),
-    ];
-    if known.is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
-        return (StatusCode::NOT_MODIFIED, headers).into_response();
-    }
-    (headers, body).into_response()
-}
-
-/// The same document has the same tag on every replica: the hash has fixed keys.
-fn etag(body: &str) -> String {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(body.as_bytes());
-    format!("\"{:016X}\"", hasher.finish())
-}
-
-fn aggregated_list(view: &View<'_>) -> Value {
+/// `GET /apis` as an `APIGroupDiscoveryList`.
+pub(super) fn aggregated(view: &View<'_>) -> Value {
     let custom = custom_discovery(view);
     let external = external_discovery(view);
     let item = |group: &str, resources: &[Value]| {
@@ -135,7 +114,8 @@ fn aggregated_list(view: &View<'_>) -> Value {
     })
 }
 
-/// Metrics as subresources of resources that have no operation of their own.
+/// Metrics as subresources of resources that have no operation of their own. Go writes their verbs as null, which clients
+/// in other languages do not take for a list.
 fn custom_discovery(view: &View<'_>) -> Vec<Value> {
     let mut by_resource: BTreeMap<_, Vec<Value>> = BTreeMap::new();
     for (resource, metric) in view.custom_metrics() {
@@ -147,7 +127,7 @@ fn custom_discovery(view: &View<'_>) -> Vec<Value> {
         json!({
             "resource": resource.to_string(), "responseKind": { "group": "", "version": "", "kind": "" },
             "scope": if resource.is_cluster_scoped() { "Cluster" } else { "Namespaced" },
-            "singularResource": "", "verbs": null, "subresources": subresources,
+            "singularResource": "", "verbs": [], "subresources": subresources,
         })
     };
     by_resource.into_iter().map(resource).collect()

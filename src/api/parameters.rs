@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 
 use crate::api::Status;
+use crate::model::excerpt;
 
 /// Names and values in the order of the query.
 pub(super) struct Parameters(Vec<(String, String)>);
@@ -34,13 +35,21 @@ impl Parameters {
 }
 
 fn decode(text: &str) -> Result<String, Status> {
+    unescape("query", &text.replace('+', " "))
+}
+
+/// Decodes `%` escapes in a piece of the `part` of a URL.
+///
+/// # Errors
+/// 400 for a `%` that begins no escape, and for what is not UTF-8.
+pub(super) fn unescape(part: &str, text: &str) -> Result<String, Status> {
+    let wrong = |what| Status::bad_request(format!("the {part} {what}: {:?}", excerpt(&text)));
     let is_escape = |rest: &str| rest.len() >= 2 && rest.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
     if !text.split('%').skip(1).all(is_escape) {
-        return Err(Status::bad_request(format!("the query has an invalid escape: {text:?}")));
+        return Err(wrong("has an invalid escape"));
     }
-    let spaced = text.replace('+', " ");
-    let decoded = percent_decode_str(&spaced).decode_utf8().map(Cow::into_owned);
-    decoded.map_err(|_| Status::bad_request(format!("the query is not UTF-8 after percent-decoding: {text:?}")))
+    let decoded = percent_decode_str(text).decode_utf8().map(Cow::into_owned);
+    decoded.map_err(|_| wrong("is not UTF-8 after percent-decoding"))
 }
 
 #[cfg(test)]

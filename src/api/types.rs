@@ -193,3 +193,75 @@ impl<'a> DescribedObject<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::Labels;
+    use crate::model::selector::Selector;
+    use crate::provider::Coverage;
+
+    const COVERAGE: Coverage = Coverage { targets_with_data: 1, targets_missing: 0 };
+
+    /// 2026-01-02T03:04:05Z.
+    fn value(number: f64, span: Option<u64>) -> Value {
+        let timestamp = Timestamp(1_767_323_045_000);
+        Value {
+            number,
+            basis: Basis { timestamp, span: span.map(Duration::from_secs), series: 1, samples: 1 },
+            saturated: false,
+        }
+    }
+
+    /// The list with one item, as the types of `k8s.io/metrics` are encoded in Go; but for core objects, to which the
+    /// library for servers gives the version `/v1`.
+    #[track_caller]
+    fn check_custom(version: CustomVersion, span: Option<u64>, selector: &str, item: &str) {
+        let namespace = Some("ns".into());
+        let object = ObjectReference { api_version: "v1".into(), kind: "Pod".into(), namespace, name: "p-1".into() };
+        let values = [MetricValue { object: Arc::new(object), value: value(12.345, span), coverage: COVERAGE }];
+        let selector = Selector::parse(selector).expect("a selector");
+        let selector = selector.to_label_selector().filter(|_| !selector.is_empty());
+        let written =
+            serde_json::to_string(&custom_list(version, "qps", selector.as_ref(), &values)).expect("plain data");
+        let described = r#"{"describedObject":{"kind":"Pod","namespace":"ns","name":"p-1","apiVersion":"v1"},"#;
+        let list = r#"{"kind":"MetricValueList","apiVersion":"custom.metrics.k8s.io"#;
+        let version = version.name();
+        assert_eq!(written, format!(r#"{list}/{version}","metadata":{{}},"items":[{described}{item}}}]}}"#));
+    }
+
+    #[test]
+    fn values_are_written_as_go_writes_them() {
+        let time = r#""timestamp":"2026-01-02T03:04:05Z""#;
+        for (span, window, seconds) in [(None, "", ""), (Some(60), r#""window":60,"#, r#""windowSeconds":60,"#)] {
+            for (selector, json) in [("", "null"), ("verb=GET", r#"{"matchLabels":{"verb":"GET"}}"#)] {
+                let item = format!(r#""metricName":"qps",{time},{window}"value":"12345m","selector":{json}"#);
+                check_custom(CustomVersion::V1Beta1, span, selector, &item);
+                let item = format!(r#""metric":{{"name":"qps","selector":{json}}},{time},{seconds}"value":"12345m""#);
+                check_custom(CustomVersion::V1Beta2, span, selector, &item);
+            }
+        }
+    }
+
+    #[test]
+    fn external_values_are_written_as_go_writes_them() {
+        let external = |labels, value| ExternalValue { labels, value, coverage: COVERAGE };
+        let values =
+            [external(Labels::new([("a", "b")]), value(42.0, Some(60))), external(Labels::default(), value(0.5, None))];
+        let written = serde_json::to_string(&external_list("q", &values)).expect("plain data");
+        assert_eq!(
+            written,
+            r#"{"kind":"ExternalMetricValueList","apiVersion":"external.metrics.k8s.io/v1beta1","metadata":{},"items":[{"metricName":"q","metricLabels":{"a":"b"},"timestamp":"2026-01-02T03:04:05Z","window":60,"value":"42"},{"metricName":"q","metricLabels":{},"timestamp":"2026-01-02T03:04:05Z","value":"500m"}]}"#
+        );
+    }
+
+    #[test]
+    fn a_list_without_items_has_an_empty_list_of_them() {
+        let custom = serde_json::to_value(custom_list(CustomVersion::V1Beta2, "qps", None, &[])).expect("plain data");
+        let external = serde_json::to_value(external_list("q", &[])).expect("plain data");
+        assert_eq!((custom["items"].to_string(), external["items"].to_string()), ("[]".into(), "[]".into()));
+    }
+}

@@ -49,7 +49,8 @@ fn log(audit_id: &str, method: &str, path: &str, code: u16, started: Instant) {
     let duration_seconds = started.elapsed().as_secs_f64();
     // Every autoscaler asks every 15 s, probes come more often: answers that are as they should be say nothing, and a
     // line would cost as much as the answer. A probe that is not ready yet is no news either.
-    let is_probe = matches!(path.trim_end_matches('/'), "/livez" | "/readyz" | "/healthz" | "/metrics");
+    let page = path.split('/').nth(1).unwrap_or_default();
+    let is_probe = matches!(page, "livez" | "readyz" | "healthz" | "metrics");
     if code < 400 || is_probe {
         tracing::debug!(audit_id, method, path, code, duration_seconds, "request answered");
     } else {
