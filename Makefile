@@ -22,7 +22,7 @@ lint: ## Formatting, clippy, rustdoc
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
 
-setup: ## Install the real programs the tests talk to (Debian packages, Prometheus 3's engine)
+setup: ## Install the real programs the tests talk to (Debian packages, Prometheus 3's engine, a control plane)
 	./.ci/setup
 
 clean: ## Remove what was built
