@@ -77,6 +77,11 @@ impl Program {
         assert!(sent.is_ok_and(|status| status.success()), "kill -{signal}");
     }
 
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child")
+    }
+
     /// Waits for the end, at most `patience`.
     pub fn wait(&mut self, patience: Duration) -> ExitStatus {
         let started = Instant::now();
