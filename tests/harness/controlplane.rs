@@ -3,12 +3,14 @@
 //! Everything ends with the value, and with the process in whatever way that ends. Nothing leaves loopback.
 
 pub mod authority;
+pub mod endpoints;
 pub mod folder;
+pub mod kubelet;
 pub mod network;
 pub mod programs;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,7 +21,7 @@ use kube::core::discovery::Scope;
 use kube::core::gvk::GroupVersionKind;
 use kube::{Client, Config};
 use serde_json::{Value, json};
-use tokio::sync::{OnceCell, oneshot};
+use tokio::sync::{Mutex, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use self::programs::{Premises, kubernetes};
@@ -38,8 +40,8 @@ pub struct ControlPlane {
     thread: Option<JoinHandle<()>>,
 }
 
-/// The control plane that all tests of a process share. Each has a namespace of its own there.
-pub struct Shared(&'static ControlPlane);
+/// The control plane that tests share which run at the same time. Each has a namespace of its own there.
+pub struct Shared(Arc<ControlPlane>);
 
 /// What is started beside the API server.
 #[derive(Clone, Copy, PartialEq)]
@@ -73,10 +75,16 @@ impl ControlPlane {
         Self::start_parts(Parts::ApiOnly).await
     }
 
-    /// The one of this process, started by the first test that asks.
+    /// The one of this process, started where no test has it. It ends with the last one that does: a static would not.
     pub async fn shared() -> Shared {
-        static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
-        Shared(SHARED.get_or_init(Self::start).await)
+        static SHARED: Mutex<Weak<ControlPlane>> = Mutex::const_new(Weak::new());
+        let mut shared = SHARED.lock().await;
+        if let Some(running) = shared.upgrade() {
+            return Shared(running);
+        }
+        let started = Arc::new(Self::start().await);
+        *shared = Arc::downgrade(&started);
+        Shared(started)
     }
 
     async fn start_parts(parts: Parts) -> Self {
@@ -84,7 +92,7 @@ impl ControlPlane {
         let (ready, started) = oneshot::channel();
         let shutdown = CancellationToken::new();
         let thread = std::thread::Builder::new().name("control-plane".into());
-        let thread = thread.spawn(move || live(parts, ready, shutdown)).expect("a thread");
+        let thread = thread.spawn(move || live(parts, ready, &shutdown)).expect("a thread");
         let Ok(mut control_plane) = started.await else {
             std::panic::resume_unwind(thread.join().expect_err("it ended before it was ready"));
         };
@@ -206,7 +214,7 @@ impl std::ops::Deref for Shared {
     type Target = ControlPlane;
 
     fn deref(&self) -> &ControlPlane {
-        self.0
+        &self.0
     }
 }
 
@@ -236,11 +244,22 @@ pub async fn eventually<T: std::fmt::Debug, F: Future<Output = T>>(
 }
 
 /// The thread of a control plane: starts it, then serves its pods until the end.
-fn live(parts: Parts, ready: oneshot::Sender<ControlPlane>, shutdown: CancellationToken) {
+fn live(parts: Parts, ready: oneshot::Sender<ControlPlane>, shutdown: &CancellationToken) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let control_plane = bring_up(parts, shutdown.clone()).await;
+        let (client, premises) = (control_plane.client(), control_plane.premises.clone());
         drop(ready.send(control_plane));
+        if parts == Parts::All {
+            // Both end as they are dropped, and the processes of the pods with them.
+            let endpoints = endpoints::Endpoints::new(client.clone(), premises.clone());
+            let pods = kubelet::Kubelet::new(client, premises);
+            tokio::select! {
+                () = endpoints.run() => {}
+                () = pods.run() => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
         shutdown.cancelled().await;
     });
 }
@@ -280,8 +299,9 @@ fn documents(yaml: &str) -> Vec<Value> {
     read.into_iter().filter(|document| !document.is_null()).collect()
 }
 
+/// Warnings and errors; the rest is how a control plane starts.
 fn last_lines(program: &Program) -> String {
     let output = program.output();
-    let lines: Vec<_> = output.lines().collect();
+    let lines: Vec<_> = output.lines().filter(|line| !line.starts_with('I') && !line.contains(" INFO: ")).collect();
     lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }

@@ -62,7 +62,7 @@ func worker(terminated context.Context, arguments []string) error {
 // === jobs ===
 
 func newJobs(broker, queue string, serviceTime time.Duration) *jobs {
-	return &jobs{
+	work := &jobs{
 		broker:      broker,
 		queue:       queue,
 		serviceTime: serviceTime,
@@ -76,6 +76,11 @@ func newJobs(broker, queue string, serviceTime time.Duration) *jobs {
 			Buckets: []float64{0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60}, NativeHistogramBucketFactor: 1.1,
 		}),
 	}
+	// A rate has a beginning: what has not happened yet is 0 on the page.
+	work.decisions.WithLabelValues("accepted")
+	work.decisions.WithLabelValues("late")
+	work.requests.WithLabelValues("200", "POST", "/decide")
+	return work
 }
 
 func (j *jobs) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- j.length }

@@ -26,7 +26,7 @@ pub struct Premises {
 }
 
 /// Downscales are quick, so that tests are; everything else is as in a cluster.
-const CONTROLLERS: [&str; 7] = [
+const CONTROLLERS: [&str; 8] = [
     "--controllers=horizontal-pod-autoscaler-controller,deployment-controller,replicaset-controller,\
      statefulset-controller,job-controller,cronjob-controller,namespace-controller,garbage-collector-controller",
     "--leader-elect=false",
@@ -34,7 +34,9 @@ const CONTROLLERS: [&str; 7] = [
     "--horizontal-pod-autoscaler-sync-period=1s",
     "--horizontal-pod-autoscaler-downscale-stabilization=5s",
     "--concurrent-horizontal-pod-autoscaler-syncs=5",
-    "--v=1",
+    // Tests run side by side: 20 requests a second would make them wait for each other.
+    "--kube-api-qps=200",
+    "--kube-api-burst=400",
 ];
 
 /// What the API server does with users, service accounts and requests that it forwards.
@@ -72,6 +74,19 @@ impl Premises {
     pub fn user(&self, name: &str) -> PathBuf {
         let user = self.authority.client(&self.folder, name, None);
         user.kubeconfig(&self.folder, &name.replace(':', "-"), &self.server, &self.authority.file)
+    }
+
+    /// The folder with a file for each Service, by namespace.
+    pub fn services(&self) -> PathBuf {
+        self.folder.path().join("services")
+    }
+
+    /// Writes the endpoints of a Service; whoever reads meanwhile gets the old or the new ones.
+    pub fn write_service(&self, namespace: &str, name: &str, endpoints: &str) {
+        let folder = self.services().join(namespace);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let whole = self.folder.write("service.part", endpoints);
+        std::fs::rename(whole, folder.join(name)).expect("in the same file system");
     }
 
     /// Where etcd's own protocol is spoken; with one member nobody does.
