@@ -20,6 +20,8 @@ spec:
   template:
     metadata: {labels: {app: broker}}
     spec:
+      # The controller of namespaces comes back to a pod after half of this time.
+      terminationGracePeriodSeconds: 2
       containers: [{name: broker, image: workload, args: [broker], ports: [{name: http, containerPort: 8080}]}]
 ---
 apiVersion: v1
@@ -36,6 +38,7 @@ spec:
   template:
     metadata: {labels: {app: worker}}
     spec:
+      terminationGracePeriodSeconds: 2
       containers:
         - name: worker
           image: workload
@@ -209,6 +212,33 @@ async fn pods_are_held_back_as_their_annotations_say() {
 }
 
 #[tokio::test]
+async fn plimsoll_is_registered_and_its_availability_follows_the_process() {
+    let cluster = ControlPlane::shared().await;
+    let namespace = cluster.namespace("registered").await;
+    cluster.apply(&namespace, WORKLOAD).await;
+    let worker = address(&ready_pods(&cluster, &namespace, "app=worker", 3).await[0], 9100);
+    request("PUT", &format!("{worker}/pin?metric=answer&value=42")).await;
+    let mut plimsoll = cluster.plimsoll(&configuration(&namespace, &worker)).await;
+    println!("Available {:?} after the creation of the APIServices", plimsoll.available_in);
+    let path = format!("/apis/external.metrics.k8s.io/v1beta1/namespaces/{namespace}/answer");
+    let ask = || async { cluster.try_kubectl(&["get", "--raw", &path]).await.unwrap_or_default() };
+    eventually("the value", ask, |said| said.contains("\"value\":\"42\"")).await;
+
+    plimsoll.kill();
+    plimsoll.becomes_available(false).await;
+    assert_eq!(ask().await, "");
+    plimsoll.restart();
+    plimsoll.becomes_available(true).await;
+    eventually("the value again", ask, |said| said.contains("\"value\":\"42\"")).await;
+    plimsoll.configure(&configuration(&namespace, &worker).replace("answer", "question"));
+    eventually("another configuration", ask, String::is_empty).await;
+    let (status, said) = plimsoll.stop();
+    assert!(status.success(), "{said}");
+    plimsoll.unregister().await;
+    assert!(!cluster.kubectl(&["api-versions"]).await.contains("metrics.k8s.io"));
+}
+
+#[tokio::test]
 async fn without_controllers_nothing_happens_to_a_deployment() {
     let cluster = ControlPlane::start_api().await;
     let namespace = cluster.namespace("quiet").await;
@@ -234,6 +264,19 @@ async fn nothing_is_left_of_a_control_plane_that_ended() {
     drop(cluster);
     eventually("nothing runs", || async { mine() }, Vec::is_empty).await;
     assert!(!folder.exists(), "{part} is left");
+}
+
+fn configuration(namespace: &str, address: &str) -> String {
+    format!(
+        "
+scrape_configs:
+  - job_name: workers
+    scrape_interval: 1s
+    targets: [{{url: \"http://{address}/metrics\", namespace: {namespace}}}]
+metrics:
+  - {{name: answer, gauge: {{series: answer, combine: max}}}}
+"
+    )
 }
 
 async fn ready_pods(cluster: &ControlPlane, namespace: &str, selector: &str, count: usize) -> Vec<Value> {

@@ -8,6 +8,7 @@ pub mod folder;
 pub mod kubelet;
 pub mod network;
 pub mod programs;
+pub mod registered;
 
 use std::path::Path;
 use std::sync::{Arc, Weak};
@@ -25,6 +26,7 @@ use tokio::sync::{Mutex, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use self::programs::{Premises, kubernetes};
+use self::registered::Registered;
 use crate::harness::program::Program;
 
 /// A running control plane. Dropped on a panic, it shows the last lines of its programs.
@@ -35,6 +37,8 @@ pub struct ControlPlane {
     programs: Vec<(&'static str, Program)>,
     /// From nothing until it was ready.
     pub started_in: Duration,
+    /// Its API groups can be served by one Plimsoll at a time.
+    registration: Mutex<()>,
     shutdown: CancellationToken,
     /// Starts the processes, of which none outlives it, and runs the kubelet.
     thread: Option<JoinHandle<()>>,
@@ -170,6 +174,16 @@ impl ControlPlane {
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
 
+    /// Plimsoll with this configuration, registered and Available. Another one waits until this one is gone.
+    pub async fn plimsoll(&self, config: &str) -> Registered<'_> {
+        self.plimsoll_on(config, self.premises.network.free_port()).await
+    }
+
+    /// The same on a port of one's choice, of an address that belongs to this control plane.
+    pub async fn plimsoll_on(&self, config: &str, port: u16) -> Registered<'_> {
+        Registered::new(self, self.registration.lock().await, config, port).await
+    }
+
     /// The last lines of each program.
     pub fn logs(&self) -> String {
         self.programs.iter().map(|(name, program)| format!("--- {name}\n{}\n", last_lines(program))).collect()
@@ -275,7 +289,7 @@ async fn bring_up(parts: Parts, shutdown: CancellationToken) -> ControlPlane {
         programs.insert(0, ("kube-controller-manager", premises.start_controllers()));
     }
     let started_in = started.elapsed();
-    ControlPlane { premises, config, programs, started_in, shutdown, thread: None }
+    ControlPlane { premises, config, programs, started_in, registration: Mutex::new(()), shutdown, thread: None }
 }
 
 /// Waits for the API server; panics when a program ends before.

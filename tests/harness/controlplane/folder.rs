@@ -1,5 +1,6 @@
 //! A temporary folder that is gone after the process, also when the process is killed or the folder is in a static.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -10,7 +11,7 @@ pub struct Folder {
 }
 
 /// Waits for the end of the pipe. What is killed at that moment may write a little longer: some tries.
-const REMOVE: &str = r#"trap '' INT TERM HUP; cat >/dev/null; for try in 1 2 3 4 5 6 7 8 9 10; do
+const REMOVE: &str = r#"cat >/dev/null; for try in 1 2 3 4 5 6 7 8 9 10; do
 rm -rf "$1" 2>/dev/null && break; sleep 0.2; done"#;
 
 // === impl Folder ===
@@ -20,7 +21,7 @@ impl Folder {
         let path = tempfile::Builder::new().prefix("plimsoll-").tempdir().expect("a folder").keep();
         let mut command = Command::new("sh");
         command.args(["-c", REMOVE, "sh"]).arg(&path).stdin(Stdio::piped()).stdout(Stdio::null());
-        let remover = command.stderr(Stdio::null()).spawn().expect("a shell");
+        let remover = command.stderr(Stdio::null()).process_group(0).spawn().expect("a shell");
         Self { path, remover }
     }
 

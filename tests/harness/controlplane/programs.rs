@@ -1,12 +1,13 @@
 //! The processes of the control plane: etcd, kube-apiserver, kube-controller-manager, as `make setup` provides them.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::authority::{self, Authority, Pair};
 use super::folder::Folder;
 use super::network::Network;
-use crate::harness::program::{Program, installed};
+use crate::harness::program::{PLIMSOLL, Program, installed};
 
 /// What the programs share: where they listen, whom they trust, who they are.
 pub struct Premises {
@@ -147,12 +148,19 @@ impl Premises {
 pub fn guarded(program: &Path) -> Command {
     let mut command = installed("setpriv", "util-linux");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    // A Ctrl-C is for who started them.
+    command.process_group(0);
     command
 }
 
 /// A program of Kubernetes.
 pub fn kubernetes(name: &str) -> PathBuf {
     asset(name).unwrap_or_else(|| built(&format!("control-plane/{name}")))
+}
+
+/// Plimsoll: as Cargo built it for the tests, or what it built beside an example.
+pub fn plimsoll() -> PathBuf {
+    if PLIMSOLL.is_empty() { target().join("debug/plimsoll") } else { PLIMSOLL.into() }
 }
 
 /// What `make setup` built; a missing one fails the test.
@@ -163,8 +171,8 @@ pub fn built(name: &str) -> PathBuf {
     program
 }
 
-/// The folder of builds, for programs that Cargo does not tell: `target/debug/examples/NAME` is inside of it.
-pub fn target() -> PathBuf {
+/// The folder of builds, for programs that Cargo does not tell: `debug/examples/NAME` is inside of it.
+fn target() -> PathBuf {
     let program = std::env::current_exe().expect("a program");
     program.ancestors().nth(3).expect("inside of the folder of builds").to_owned()
 }
