@@ -3,10 +3,15 @@
 CARGO ?= cargo
 TIME ?= 60
 
-.PHONY: run test fuzz bench lint setup clean help
+.PHONY: run cluster test fuzz bench lint setup clean help
 
 run: ## Build Plimsoll and show the demo: sample services, autoscaling, a live table
 	$(CARGO) run --release -- demo $(ARGS)
+
+cluster: ## A real Kubernetes control plane with Plimsoll registered and four autoscaled workloads, until Ctrl-C
+	./.ci/setup cluster
+	$(CARGO) build --bin plimsoll --example cluster
+	$(CARGO) run --example cluster -- $(ARGS)
 
 test: setup lint ## Install what the tests need and run everything
 	$(CARGO) test --lib --test tests

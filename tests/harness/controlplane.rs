@@ -316,6 +316,7 @@ fn documents(yaml: &str) -> Vec<Value> {
 /// Warnings and errors; the rest is how a control plane starts.
 fn last_lines(program: &Program) -> String {
     let output = program.output();
-    let lines: Vec<_> = output.lines().filter(|line| !line.starts_with('I') && !line.contains(" INFO: ")).collect();
+    let noise = |line: &str| line.starts_with('I') || line.contains(" INFO: ") || line.contains("Skipping API");
+    let lines: Vec<_> = output.lines().filter(|line| !noise(line)).collect();
     lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }

@@ -34,9 +34,10 @@ pub const API_SERVICES: [&str; 3] =
 
 const API_SERVICE: &str = "apiregistration.k8s.io/v1/APIService";
 
+const PERMISSIONS: &str = include_str!("permissions.yaml");
 const REGISTRATION: &str = include_str!("registration.yaml");
 
-/// Its user is the service account that the bindings of [`REGISTRATION`] name.
+/// Its user is the service account that the bindings of [`PERMISSIONS`] name.
 const USER: &str = "system:serviceaccount:plimsoll-system:plimsoll";
 
 /// More than the time in which it lets requests end.
@@ -64,6 +65,7 @@ impl<'a> Registered<'a> {
             program: None,
             available_in: Duration::ZERO,
         };
+        control_plane.apply("default", PERMISSIONS).await;
         registered.start();
         registered.register().await;
         registered
