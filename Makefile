@@ -3,10 +3,15 @@
 CARGO ?= cargo
 TIME ?= 60
 
-.PHONY: run test fuzz bench lint setup clean help
+.PHONY: run cluster test fuzz bench lint setup clean help
 
 run: ## Build Plimsoll and show the demo: sample services, autoscaling, a live table
 	$(CARGO) run --release -- demo $(ARGS)
+
+cluster: ## A real Kubernetes control plane with Plimsoll registered and four autoscaled workloads, until Ctrl-C
+	./.ci/setup cluster
+	$(CARGO) build --bin plimsoll --example cluster
+	$(CARGO) run --example cluster -- $(ARGS)
 
 test: setup lint ## Install what the tests need and run everything
 	$(CARGO) test --lib --test tests
@@ -22,7 +27,7 @@ lint: ## Formatting, clippy, rustdoc
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
 
-setup: ## Install the real programs the tests talk to (Debian packages, Prometheus 3's engine)
+setup: ## Install the real programs the tests talk to (Debian packages, Prometheus 3's engine, a control plane)
 	./.ci/setup
 
 clean: ## Remove what was built

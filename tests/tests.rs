@@ -18,6 +18,8 @@ mod conformance;
 mod http;
 // Configuration files, good and bad, and the samples under deploy/.
 mod config;
+// The real control plane: objects become processes, and processes end with their objects.
+mod controlplane;
 // Plimsoll beside a real Prometheus: the same pages, every sample compared.
 mod differential;
 // Static targets, file_sd and http_sd.

@@ -12,8 +12,11 @@ pub struct Program {
     lines: Arc<Mutex<Vec<String>>>,
 }
 
-/// Plimsoll itself, as it was built for these tests.
-pub const PLIMSOLL: &str = env!("CARGO_BIN_EXE_plimsoll");
+/// Plimsoll itself, as it was built for these tests. Cargo does not tell an example.
+pub const PLIMSOLL: &str = match option_env!("CARGO_BIN_EXE_plimsoll") {
+    Some(program) => program,
+    None => "",
+};
 
 /// A port that was free a moment ago.
 pub fn free_port() -> u16 {
@@ -75,6 +78,11 @@ impl Program {
     pub fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([format!("-{signal}"), self.pid().to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()), "kill -{signal}");
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child")
     }
 
     /// Waits for the end, at most `patience`.

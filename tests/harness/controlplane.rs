@@ -1,0 +1,322 @@
+//! A real control plane on loopback: etcd, kube-apiserver and kube-controller-manager as processes, and a kubelet that
+//! turns their pods into processes ([`kubelet`]). Comes in: YAML of objects; goes out: what a cluster makes of them.
+//! Everything ends with the value, and with the process in whatever way that ends. Nothing leaves loopback.
+
+pub mod authority;
+pub mod endpoints;
+pub mod folder;
+pub mod kubelet;
+pub mod network;
+pub mod programs;
+pub mod registered;
+
+use std::path::Path;
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::discovery::Scope;
+use kube::core::gvk::GroupVersionKind;
+use kube::{Client, Config};
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use self::programs::{Premises, kubernetes};
+use self::registered::Registered;
+use crate::harness::program::Program;
+
+/// A running control plane. Dropped on a panic, it shows the last lines of its programs.
+pub struct ControlPlane {
+    premises: Arc<Premises>,
+    config: Config,
+    /// In the order in which they end.
+    programs: Vec<(&'static str, Program)>,
+    /// From nothing until it was ready.
+    pub started_in: Duration,
+    /// Its API groups can be served by one Plimsoll at a time.
+    registration: Mutex<()>,
+    shutdown: CancellationToken,
+    /// Starts the processes, of which none outlives it, and runs the kubelet.
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The control plane that tests share which run at the same time. Each has a namespace of its own there.
+pub struct Shared(Arc<ControlPlane>);
+
+/// What is started beside the API server.
+#[derive(Clone, Copy, PartialEq)]
+enum Parts {
+    All,
+    ApiOnly,
+}
+
+/// A cold start on a machine that does other things too.
+const START_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// Longest wait for something that controllers and a kubelet do together.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Lines of each program that are shown when a test fails.
+const LAST_LINES: usize = 25;
+
+/// The field manager of what tests apply.
+const MANAGER: &str = "plimsoll-tests";
+
+// === impl ControlPlane ===
+
+impl ControlPlane {
+    /// All of it: controllers that act, and pods that run.
+    pub async fn start() -> Self {
+        Self::start_parts(Parts::All).await
+    }
+
+    /// The API alone: objects are stored and watched, and nothing happens to them.
+    pub async fn start_api() -> Self {
+        Self::start_parts(Parts::ApiOnly).await
+    }
+
+    /// The one of this process, started where no test has it. It ends with the last one that does: a static would not.
+    pub async fn shared() -> Shared {
+        static SHARED: Mutex<Weak<ControlPlane>> = Mutex::const_new(Weak::new());
+        let mut shared = SHARED.lock().await;
+        if let Some(running) = shared.upgrade() {
+            return Shared(running);
+        }
+        let started = Arc::new(Self::start().await);
+        *shared = Arc::downgrade(&started);
+        Shared(started)
+    }
+
+    async fn start_parts(parts: Parts) -> Self {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let (ready, started) = oneshot::channel();
+        let shutdown = CancellationToken::new();
+        let thread = std::thread::Builder::new().name("control-plane".into());
+        let thread = thread.spawn(move || live(parts, ready, &shutdown)).expect("a thread");
+        let Ok(mut control_plane) = started.await else {
+            std::panic::resume_unwind(thread.join().expect_err("it ended before it was ready"));
+        };
+        control_plane.thread = Some(thread);
+        control_plane
+    }
+
+    /// The kubeconfig file of its administrator.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.premises.admin
+    }
+
+    /// A client of its administrator, for the runtime it is made in.
+    pub fn client(&self) -> Client {
+        Client::try_from(self.config.clone()).expect("a configuration")
+    }
+
+    /// A new namespace whose name begins with this.
+    pub async fn namespace(&self, prefix: &str) -> String {
+        let namespace: Namespace =
+            serde_json::from_value(json!({"metadata": {"generateName": format!("{prefix}-")}})).expect("a namespace");
+        let made = Api::all(self.client()).create(&PostParams::default(), &namespace).await.expect("made");
+        made.metadata.name.expect("a name")
+    }
+
+    /// Applies objects; those without a namespace go to this one.
+    pub async fn apply(&self, namespace: &str, yaml: &str) {
+        for object in documents(yaml) {
+            let (api, name) = self.api_of(namespace, &object).await;
+            let patch = PatchParams::apply(MANAGER).force();
+            let applied = api.patch(&name, &patch, &Patch::Apply(&object)).await;
+            applied.unwrap_or_else(|error| panic!("{error}\n{object:#}"));
+        }
+    }
+
+    /// Deletes objects and does not wait until they are gone.
+    pub async fn delete(&self, namespace: &str, yaml: &str) {
+        for object in documents(yaml) {
+            let (api, name) = self.api_of(namespace, &object).await;
+            let deleted = api.delete(&name, &DeleteParams::background()).await;
+            deleted.unwrap_or_else(|error| panic!("{error}\n{object:#}"));
+        }
+    }
+
+    /// One object as JSON; null where there is none.
+    pub async fn get(&self, namespace: &str, kind: &str, name: &str) -> Value {
+        let (version, kind) = kind.rsplit_once('/').expect("a kind as in apps/v1/Deployment");
+        let api = self.api(namespace, version, kind).await;
+        api.get_opt(name).await.expect("an answer").map_or(Value::Null, |object| json!(object))
+    }
+
+    /// Waits until an object satisfies; panics with its last state when it never does.
+    pub async fn object_becomes(
+        &self,
+        namespace: &str,
+        kind: &str,
+        name: &str,
+        good: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let what = format!("{kind} {namespace}/{name}");
+        eventually(&what, || self.get(namespace, kind, name), good).await
+    }
+
+    /// What kubectl says; its failure is the test's.
+    pub async fn kubectl(&self, arguments: &[&str]) -> String {
+        self.try_kubectl(arguments).await.unwrap_or_else(|said| panic!("kubectl {}: {said}", arguments.join(" ")))
+    }
+
+    /// What kubectl says where it succeeds, or else what it complains of.
+    pub async fn try_kubectl(&self, arguments: &[&str]) -> Result<String, String> {
+        let mut command = std::process::Command::new(kubernetes("kubectl"));
+        command.args(arguments).env("KUBECONFIG", self.kubeconfig()).env("HOME", self.premises.folder.path());
+        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it ends").expect("it runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
+    /// Plimsoll with this configuration, registered and Available. Another one waits until this one is gone.
+    pub async fn plimsoll(&self, config: &str) -> Registered<'_> {
+        self.plimsoll_on(config, self.premises.network.free_port()).await
+    }
+
+    /// The same on a port of one's choice, of an address that belongs to this control plane.
+    pub async fn plimsoll_on(&self, config: &str, port: u16) -> Registered<'_> {
+        Registered::new(self, self.registration.lock().await, config, port).await
+    }
+
+    /// The last lines of each program.
+    pub fn logs(&self) -> String {
+        self.programs.iter().map(|(name, program)| format!("--- {name}\n{}\n", last_lines(program))).collect()
+    }
+
+    async fn api_of(&self, namespace: &str, object: &Value) -> (Api<DynamicObject>, String) {
+        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("not complete: {object:#}")).to_owned();
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or(namespace);
+        let api = self.api(namespace, &text(&object["apiVersion"]), &text(&object["kind"])).await;
+        (api, text(&object["metadata"]["name"]))
+    }
+
+    async fn api(&self, namespace: &str, version: &str, kind: &str) -> Api<DynamicObject> {
+        let (group, version) = version.rsplit_once('/').unwrap_or(("", version));
+        let (resource, scope) = self.resource(&GroupVersionKind::gvk(group, version, kind)).await;
+        match scope {
+            Scope::Cluster => Api::all_with(self.client(), &resource),
+            Scope::Namespaced => Api::namespaced_with(self.client(), namespace, &resource),
+        }
+    }
+
+    async fn resource(&self, kind: &GroupVersionKind) -> (ApiResource, Scope) {
+        let found = kube::discovery::pinned_kind(&self.client(), kind).await;
+        let (resource, capabilities) = found.unwrap_or_else(|error| panic!("{kind:?}: {error}"));
+        (resource, capabilities.scope)
+    }
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.logs());
+        }
+        self.shutdown.cancel();
+        drop(self.thread.take().map(JoinHandle::join));
+    }
+}
+
+// === impl Shared ===
+
+impl std::ops::Deref for Shared {
+    type Target = ControlPlane;
+
+    fn deref(&self) -> &ControlPlane {
+        &self.0
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.0.logs());
+        }
+    }
+}
+
+/// Asks until the answer satisfies; panics with the last answer when it never does.
+pub async fn eventually<T: std::fmt::Debug, F: Future<Output = T>>(
+    what: &str,
+    mut ask: impl FnMut() -> F,
+    good: impl Fn(&T) -> bool,
+) -> T {
+    let started = Instant::now();
+    loop {
+        let answer = ask().await;
+        if good(&answer) {
+            return answer;
+        }
+        assert!(started.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}; last seen: {answer:#?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The thread of a control plane: starts it, then serves its pods until the end.
+fn live(parts: Parts, ready: oneshot::Sender<ControlPlane>, shutdown: &CancellationToken) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let control_plane = bring_up(parts, shutdown.clone()).await;
+        let (client, premises) = (control_plane.client(), control_plane.premises.clone());
+        drop(ready.send(control_plane));
+        if parts == Parts::All {
+            // Both end as they are dropped, and the processes of the pods with them.
+            let endpoints = endpoints::Endpoints::new(client.clone(), premises.clone());
+            let pods = kubelet::Kubelet::new(client, premises);
+            tokio::select! {
+                () = endpoints.run() => {}
+                () = pods.run() => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+        shutdown.cancelled().await;
+    });
+}
+
+async fn bring_up(parts: Parts, shutdown: CancellationToken) -> ControlPlane {
+    let (started, premises) = (Instant::now(), Arc::new(Premises::new()));
+    let kubeconfig = Kubeconfig::read_from(&premises.admin).expect("a kubeconfig");
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.expect("complete");
+    let (apiserver, etcd) = (premises.start_apiserver(), premises.start_etcd());
+    let mut programs = vec![("kube-apiserver", apiserver), ("etcd", etcd)];
+    until_ready(&Client::try_from(config.clone()).expect("a configuration"), &mut programs, started).await;
+    if parts == Parts::All {
+        programs.insert(0, ("kube-controller-manager", premises.start_controllers()));
+    }
+    let started_in = started.elapsed();
+    ControlPlane { premises, config, programs, started_in, registration: Mutex::new(()), shutdown, thread: None }
+}
+
+/// Waits for the API server; panics when a program ends before.
+async fn until_ready(client: &Client, programs: &mut [(&'static str, Program)], started: Instant) {
+    loop {
+        let request = hyper::Request::get("/readyz").body(Vec::new()).expect("a request");
+        let answer = client.request_text(request).await;
+        if answer.as_ref().is_ok_and(|answer| answer == "ok") {
+            return;
+        }
+        for (name, program) in programs.iter_mut() {
+            assert!(program.ended().is_none(), "{name} ended:\n{}", program.output());
+        }
+        assert!(started.elapsed() < START_TIMEOUT, "not ready: {answer:?}\n{}", last_lines(&programs[0].1));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn documents(yaml: &str) -> Vec<Value> {
+    let read: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
+    read.into_iter().filter(|document| !document.is_null()).collect()
+}
+
+/// Warnings and errors; the rest is how a control plane starts.
+fn last_lines(program: &Program) -> String {
+    let output = program.output();
+    let noise = |line: &str| line.starts_with('I') || line.contains(" INFO: ") || line.contains("Skipping API");
+    let lines: Vec<_> = output.lines().filter(|line| !noise(line)).collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+}

@@ -1,0 +1,193 @@
+//! The processes of the control plane: etcd, kube-apiserver, kube-controller-manager, as `make setup` provides them.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::authority::{self, Authority, Pair};
+use super::folder::Folder;
+use super::network::Network;
+use crate::harness::program::{PLIMSOLL, Program, installed};
+
+/// What the programs share: where they listen, whom they trust, who they are.
+pub struct Premises {
+    pub folder: Folder,
+    pub network: Network,
+    /// Signs the certificates of users and of the API server.
+    pub authority: Authority,
+    /// Signs the certificate with which the API server forwards requests; another one, or else a user could too.
+    front_proxy: Authority,
+    /// What verifies the tokens of service accounts, and what signs them.
+    token_keys: [PathBuf; 2],
+    etcd: u16,
+    /// Where the API server answers.
+    pub server: String,
+    /// The kubeconfig of the administrator.
+    pub admin: PathBuf,
+}
+
+/// Downscales are quick, so that tests are; everything else is as in a cluster.
+const CONTROLLERS: [&str; 8] = [
+    "--controllers=horizontal-pod-autoscaler-controller,deployment-controller,replicaset-controller,\
+     statefulset-controller,job-controller,cronjob-controller,namespace-controller,garbage-collector-controller",
+    "--leader-elect=false",
+    "--use-service-account-credentials=true",
+    "--horizontal-pod-autoscaler-sync-period=1s",
+    "--horizontal-pod-autoscaler-downscale-stabilization=5s",
+    "--concurrent-horizontal-pod-autoscaler-syncs=5",
+    // Tests run side by side: 20 requests a second would make them wait for each other.
+    "--kube-api-qps=200",
+    "--kube-api-burst=400",
+];
+
+/// What the API server does with users, service accounts and requests that it forwards.
+const APISERVER: [&str; 9] = [
+    "--service-cluster-ip-range=10.0.0.0/24",
+    "--authorization-mode=RBAC",
+    "--allow-privileged=true",
+    // Pods need no token here, and nothing makes the accounts of namespaces.
+    "--disable-admission-plugins=ServiceAccount",
+    "--service-account-issuer=https://kubernetes.default.svc",
+    "--requestheader-allowed-names=front-proxy-client",
+    "--requestheader-username-headers=X-Remote-User",
+    "--requestheader-group-headers=X-Remote-Group",
+    "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+];
+
+/// It may not be on loopback and nobody asks there: an address for documentation (RFC 5737).
+const ADVERTISED: &str = "203.0.113.1";
+
+// === impl Premises ===
+
+impl Premises {
+    pub fn new() -> Self {
+        let (folder, network) = (Folder::new(), Network::claim());
+        let authority = Authority::new(&folder, "kubernetes-ca");
+        let front_proxy = Authority::new(&folder, "front-proxy-ca");
+        let server = format!("https://{}:{}", network.node(), network.free_port());
+        let user = authority.client(&folder, "admin", Some("system:masters"));
+        let admin = user.kubeconfig(&folder, "admin", &server, &authority.file);
+        let (token_keys, etcd) = (authority::token_keys(&folder), network.free_port());
+        Self { folder, network, authority, front_proxy, token_keys, etcd, server, admin }
+    }
+
+    /// The kubeconfig of a user without groups.
+    pub fn user(&self, name: &str) -> PathBuf {
+        let user = self.authority.client(&self.folder, name, None);
+        user.kubeconfig(&self.folder, &name.replace(':', "-"), &self.server, &self.authority.file)
+    }
+
+    /// The folder with a file for each Service, by namespace.
+    pub fn services(&self) -> PathBuf {
+        self.folder.path().join("services")
+    }
+
+    /// Writes the endpoints of a Service; whoever reads meanwhile gets the old or the new ones.
+    pub fn write_service(&self, namespace: &str, name: &str, endpoints: &str) {
+        let folder = self.services().join(namespace);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let whole = self.folder.write("service.part", endpoints);
+        std::fs::rename(whole, folder.join(name)).expect("in the same file system");
+    }
+
+    /// Where etcd's own protocol is spoken; with one member nobody does.
+    pub fn start_etcd(&self) -> Program {
+        let (clients, peers) = (self.url(self.etcd), self.url(self.network.free_port()));
+        let mut command =
+            guarded(&asset("etcd").unwrap_or_else(|| installed("etcd", "etcd-server").get_program().into()));
+        command.arg("--data-dir").arg(self.folder.path().join("etcd"));
+        command.args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients]);
+        command.args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers]);
+        // What it holds need not survive the machine.
+        command.args(["--initial-cluster", &format!("default={peers}"), "--unsafe-no-fsync", "--log-level", "warn"]);
+        Program::start(command)
+    }
+
+    pub fn start_apiserver(&self) -> Program {
+        let (folder, address) = (&self.folder, self.network.node());
+        let serving = self.authority.server(folder, "kube-apiserver", authority::apiserver_hosts(address.into()));
+        let proxy = self.front_proxy.client(folder, "front-proxy-client", None);
+        let mut command = guarded(&kubernetes("kube-apiserver"));
+        command.args(APISERVER);
+        command.arg(format!("--etcd-servers={}", self.url(self.etcd)));
+        command.arg(format!("--bind-address={address}"));
+        command.arg(format!("--secure-port={}", self.server.rsplit(':').next().expect("a port")));
+        command.arg(format!("--advertise-address={ADVERTISED}"));
+        argument(&mut command, "--cert-dir", folder.path());
+        pair(&mut command, ["--tls-cert-file", "--tls-private-key-file"], &serving);
+        argument(&mut command, "--client-ca-file", &self.authority.file);
+        argument(&mut command, "--service-account-key-file", &self.token_keys[0]);
+        argument(&mut command, "--service-account-signing-key-file", &self.token_keys[1]);
+        argument(&mut command, "--requestheader-client-ca-file", &self.front_proxy.file);
+        pair(&mut command, ["--proxy-client-cert-file", "--proxy-client-key-file"], &proxy);
+        Program::start(command)
+    }
+
+    /// Starts the controllers; the API server must be ready, or they give up.
+    pub fn start_controllers(&self) -> Program {
+        let kubeconfig = self.user("system:kube-controller-manager");
+        let mut command = guarded(&kubernetes("kube-controller-manager"));
+        command.args(CONTROLLERS);
+        for flag in ["--kubeconfig", "--authentication-kubeconfig", "--authorization-kubeconfig"] {
+            argument(&mut command, flag, &kubeconfig);
+        }
+        argument(&mut command, "--service-account-private-key-file", &self.token_keys[1]);
+        argument(&mut command, "--root-ca-file", &self.authority.file);
+        argument(&mut command, "--cert-dir", self.folder.path());
+        command.arg(format!("--bind-address={}", self.network.node()));
+        command.arg(format!("--secure-port={}", self.network.free_port()));
+        Program::start(command)
+    }
+
+    fn url(&self, port: u16) -> String {
+        format!("http://{}:{port}", self.network.node())
+    }
+}
+
+/// A command for a program that ends when the thread that starts it does, in whatever way.
+pub fn guarded(program: &Path) -> Command {
+    let mut command = installed("setpriv", "util-linux");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    // A Ctrl-C is for who started them.
+    command.process_group(0);
+    command
+}
+
+/// A program of Kubernetes.
+pub fn kubernetes(name: &str) -> PathBuf {
+    asset(name).unwrap_or_else(|| built(&format!("control-plane/{name}")))
+}
+
+/// Plimsoll: as Cargo built it for the tests, or what it built beside an example.
+pub fn plimsoll() -> PathBuf {
+    if PLIMSOLL.is_empty() { target().join("debug/plimsoll") } else { PLIMSOLL.into() }
+}
+
+/// What `make setup` built; a missing one fails the test.
+pub fn built(name: &str) -> PathBuf {
+    let folder = option_env!("CARGO_TARGET_TMPDIR").map_or_else(|| target().join("tmp"), PathBuf::from);
+    let program = folder.join(name);
+    assert!(program.is_file(), "{} is not there; run `make setup`", program.display());
+    program
+}
+
+/// The folder of builds, for programs that Cargo does not tell: `debug/examples/NAME` is inside of it.
+fn target() -> PathBuf {
+    let program = std::env::current_exe().expect("a program");
+    program.ancestors().nth(3).expect("inside of the folder of builds").to_owned()
+}
+
+/// What the folder that KUBEBUILDER_ASSETS names has of it.
+fn asset(name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("KUBEBUILDER_ASSETS")?;
+    Some(Path::new(&folder).join(name)).filter(|program| program.is_file())
+}
+
+fn argument(command: &mut Command, flag: &str, value: &Path) {
+    command.arg(flag).arg(value);
+}
+
+fn pair(command: &mut Command, [certificate, key]: [&str; 2], pair: &Pair) {
+    argument(command, certificate, &pair.certificate);
+    argument(command, key, &pair.key);
+}
