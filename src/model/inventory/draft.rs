@@ -223,7 +223,7 @@ impl Kind {
 
 impl Sketch {
     fn share(&mut self, labels: &Labels) {
-        if self.labels == Origin::Pods {
+        if self.labels == Origin::Pods && !self.object.labels.is_empty() {
             self.object.labels = self.object.labels.shared_with(labels);
         }
     }
