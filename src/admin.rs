@@ -3,6 +3,7 @@
 //! Readiness checks are closures handed in by `server`; this module only asks them.
 
 mod exposition;
+mod pods;
 mod status;
 mod targets;
 
