@@ -4,6 +4,7 @@
 
 mod exposition;
 mod health;
+mod pods;
 mod status;
 mod targets;
 

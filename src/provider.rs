@@ -7,7 +7,7 @@
 mod contribution;
 mod error;
 
-pub use error::{Cause, Error, Reasons, Subject};
+pub use error::{Cause, Error, PodsWithoutTarget, Reasons, Subject};
 
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ pub struct ExternalValue {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Coverage {
     pub targets_with_data: usize,
-    /// Targets that should have data and have none.
+    /// Targets that should have data and have none, with those that pods without target should have.
     pub targets_missing: usize,
 }
 
@@ -85,7 +85,7 @@ impl<'a> View<'a> {
         match objects {
             Objects::Named(name) => {
                 let object = self.inventory.object(resource, namespace.unwrap_or_default(), name);
-                let object = object.ok_or_else(|| Error::new(&subject, Cause::UnknownObject))?;
+                let object = self.scraped(&subject, object)?;
                 let value = self.object_value(definition, object, level_of(resource), metric_selector);
                 value
                     .map(|value| vec![value])
@@ -108,7 +108,7 @@ impl<'a> View<'a> {
         let definition = self.definition(&subject, metric, Level::External)?;
         check_selector(&subject, definition, selector)?;
         let object = self.inventory.object(&GroupResource::core("namespaces"), "", namespace);
-        let object = object.ok_or_else(|| Error::new(&subject, Cause::UnknownObject))?;
+        let object = self.scraped(&subject, object)?;
         let items = self.external_items(definition, object, selector);
         items.map_err(|cause| Error::new(&subject, cause))
     }
@@ -163,6 +163,24 @@ impl<'a> View<'a> {
         Err(Error::new(subject, Cause::LevelNotServed { asked: level, served: definition.levels.clone() }))
     }
 
+    /// An object that a target stands for.
+    fn scraped(&self, subject: &Subject, object: Option<&'a Object>) -> Result<&'a Object, Error> {
+        let object = object.ok_or_else(|| Error::new(subject, Cause::UnknownObject(self.known(subject.level()))))?;
+        if object.has_target() {
+            return Ok(object);
+        }
+        Err(Error::new(subject, Cause::NotScraped(self.pods_without_target(&[object]))))
+    }
+
+    /// The level, where the inventory knows all objects of it that run.
+    fn known(&self, level: Level) -> Option<Level> {
+        self.inventory.knows_cluster.then_some(level)
+    }
+
+    fn pods_without_target(&self, objects: &[&Object]) -> PodsWithoutTarget {
+        PodsWithoutTarget::of(objects.iter().flat_map(|object| self.inventory.pods_without_target_of(object)))
+    }
+
     fn selected_values(
         &self,
         subject: &Subject,
@@ -172,7 +190,7 @@ impl<'a> View<'a> {
     ) -> Result<Vec<MetricValue>, Error> {
         let level = subject.level();
         let (mut values, mut absent) = (Vec::with_capacity(selected.len()), Vec::new());
-        for object in selected {
+        for object in selected.iter().filter(|object| object.has_target()) {
             match self.object_value(definition, object, level, metric_selector) {
                 Ok(value) => values.push(value),
                 Err((lack, of)) if absent.len() < REASONS_MAX => {
@@ -181,10 +199,22 @@ impl<'a> View<'a> {
                 Err(_) => {}
             }
         }
-        match (values.is_empty(), selected.len()) {
-            (false, _) => Ok(values),
-            (true, 0) => Err(Error::new(subject, Cause::NothingSelected)),
-            (true, all) => Err(Error::new(subject, Cause::NoObjectHasData { first: absent, all })),
+        match values.is_empty() {
+            false => Ok(values),
+            true => Err(Error::new(subject, self.nothing_selected(level, selected, absent))),
+        }
+    }
+
+    /// Why no object of those selected has a value; `absent` are the first few that have targets.
+    fn nothing_selected(&self, level: Level, selected: &[&Object], absent: Vec<(String, Cause)>) -> Cause {
+        let pods = self.pods_without_target(selected);
+        match (selected.len(), absent.is_empty()) {
+            (0, _) => Cause::NothingSelected(self.known(level)),
+            (objects, true) => Cause::NoneScraped { level, objects, pods },
+            (all, false) => {
+                let with_target = selected.iter().filter(|object| object.has_target()).count();
+                Cause::NoObjectHasData { first: absent, with_target, all, pods }
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 
+use crate::admin::pods::{Owner, PodsWithoutTarget};
 use crate::admin::{Admin, Readiness};
 use crate::discovery::SourceState;
 use crate::model::{Identity, Target, Timestamp, redacted};
@@ -47,6 +48,7 @@ fn render(admin: &Admin) -> String {
     let rows: Vec<_> = targets.iter().map(|(known, state)| target(known, state, now)).collect();
     let heads = ["Target", "Stands for", "Health", "Last success", "Last scrape", "Duration", "Series", "Said"];
     body.push_str(&table("Targets", &heads, &rows));
+    body.push_str(&pods(&PodsWithoutTarget::of(&admin.inventory.borrow())));
     body.push_str("</body></html>\n");
     body
 }
@@ -123,6 +125,32 @@ fn target(target: &Target, state: &TargetState, now: Timestamp) -> String {
     )
 }
 
+/// What runs and is not scraped; nothing where all is.
+fn pods(pods: &PodsWithoutTarget) -> String {
+    if pods.all == 0 {
+        return String::new();
+    }
+    let mut rows: Vec<_> = pods.owners.iter().map(owner).collect();
+    if pods.owners_left_out > 0 {
+        rows.push(format!("<tr><td class=\"name\" colspan=\"3\">and {} more owners</td></tr>\n", pods.owners_left_out));
+    }
+    let title = match pods.all {
+        1 => "1 running pod is not scraped".to_owned(),
+        all => format!("{all} running pods are not scraped"),
+    };
+    table(&title, &["Owner", "Pods", "For example"], &rows)
+}
+
+fn owner(owner: &Owner) -> String {
+    format!(
+        "<tr><td class=\"name\">{}<small>namespace {}</small></td><td class=\"number\">{}</td><td class=\"said\">{}</td></tr>\n",
+        escape(owner.name.as_deref().unwrap_or("no owner")),
+        escape(&owner.namespace),
+        owner.pods,
+        escape(&owner.examples.join(", ")),
+    )
+}
+
 /// Namespace and pod, and below them what owns and selects the pod.
 fn identity(identity: &Identity) -> String {
     let pod = identity.pod.as_deref().map_or_else(String::new, |pod| format!("/{pod}"));
@@ -192,5 +220,29 @@ mod tests {
             assert!(row.contains(part), "{part} is not in {row}");
         }
         assert!(!row.contains("<script>") && !row.contains("secret"), "{row}");
+    }
+
+    #[test]
+    fn pods_that_nothing_scrapes_are_told_by_owner_and_escaped() {
+        let owner = |name: Option<&str>, pods| Owner {
+            namespace: "ns".into(),
+            name: name.map(str::to_owned),
+            pods,
+            examples: vec!["<a>".into(), "b".into()],
+        };
+        let owners = vec![owner(Some("Deployment/web"), 12), owner(None, 1)];
+        let text = pods(&PodsWithoutTarget { all: 20, owners, owners_left_out: 2 });
+        for part in [
+            "20 running pods are not scraped",
+            "Deployment/web",
+            ">12<",
+            "&lt;a&gt;, b",
+            "no owner",
+            "and 2 more owners",
+        ] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+        assert!(!text.contains("<a>"), "{text}");
+        assert_eq!(pods(&PodsWithoutTarget { all: 0, owners: Vec::new(), owners_left_out: 0 }), "");
     }
 }

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::admin::Admin;
+use crate::admin::pods::PodsWithoutTarget;
 use crate::model::{Identity, Target, redacted};
 use crate::storage::TargetState;
 
@@ -24,9 +25,22 @@ pub(super) async fn json(State(admin): State<Admin>) -> Response {
             })
         })
         .collect();
-    let over = admin.inventory.borrow().targets_over_limit;
-    let data = json!({ "activeTargets": targets, "droppedTargets": [], "targetsOverLimit": over, "sources": sources });
+    let inventory = admin.inventory.borrow().clone();
+    let data = json!({
+        "activeTargets": targets, "droppedTargets": [], "targetsOverLimit": inventory.targets_over_limit,
+        "podsWithoutTarget": pods(&PodsWithoutTarget::of(&inventory)), "sources": sources,
+    });
     ([(header::CACHE_CONTROL, "no-cache")], Json(json!({ "status": "success", "data": data }))).into_response()
+}
+
+fn pods(pods: &PodsWithoutTarget) -> Value {
+    let owners = pods.owners.iter().map(|owner| {
+        json!({
+            "namespace": owner.namespace, "owner": owner.name.as_deref().unwrap_or_default(), "pods": owner.pods,
+            "examples": owner.examples,
+        })
+    });
+    json!({ "count": pods.all, "owners": owners.collect::<Vec<_>>(), "ownersLeftOut": pods.owners_left_out })
 }
 
 // === impl Admin ===

@@ -2,18 +2,19 @@
 //!
 //! The question behind every case is whether the sum of the others is still the whole. A target counts as
 //! missing unless it is shown not to take part: it is new and carries no load yet, or its pages do not
-//! have the metric.
+//! have the metric. A pod of a controller that no target stands for is one more that is missing.
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 
 use crate::aggregate::{self, Absence, Groups, Partial};
 use crate::config::{Definition, Level};
 use crate::model::selector::Selector;
-use crate::model::{Labels, Object, OwnerReference, Target, Timestamp, redacted};
-use crate::provider::error::{REASONS_MAX, Reasons};
+use crate::model::{Labels, Object, OwnerReference, PodWithoutTarget, Target, Timestamp, redacted};
+use crate::provider::error::{PodsWithoutTarget, REASONS_MAX, Reasons};
 use crate::provider::{Cause, Coverage, View};
 use crate::storage::{Failure, Health, TargetStore};
 
@@ -31,6 +32,10 @@ pub(super) struct Contributions<'a> {
     without: Vec<(&'a Target, Outcome)>,
     /// Targets of the object that are not scraped, because there are more than the limit.
     over_limit: usize,
+    /// Running pods of the object that no target stands for, where they are likely to be like the others.
+    pods: Vec<&'a PodWithoutTarget>,
+    /// Targets that those pods should have.
+    pods_missing: usize,
 }
 
 /// What the targets with data amount to.
@@ -90,7 +95,8 @@ impl<'a> Contributions<'a> {
         selector: &'a Selector,
         apart: bool,
     ) -> Self {
-        let mut contributions = Self::none(selector, object.targets_over_limit);
+        let mut contributions = Self::none(selector, object.targets_over_limit());
+        contributions.pods = alike(view, object, level);
         for target in view.inventory.members(object) {
             let read = view.storage.read(&target.id, |store| evaluate(store, definition, target, view.now));
             match read.unwrap_or(Err(Outcome::Pending(Reason::NotScraped))) {
@@ -99,12 +105,22 @@ impl<'a> Contributions<'a> {
             }
         }
         contributions.clear_up(level);
+        contributions.count_pods(definition, view.now);
         contributions
     }
 
     fn none(selector: &'a Selector, over_limit: usize) -> Self {
-        let (with_data, without) = (Vec::new(), Vec::new());
-        Self { selector, merged: Groups::default(), first: None, several: false, with_data, without, over_limit }
+        Self {
+            selector,
+            merged: Groups::default(),
+            first: None,
+            several: false,
+            with_data: Vec::new(),
+            without: Vec::new(),
+            over_limit,
+            pods: Vec::new(),
+            pods_missing: 0,
+        }
     }
 
     fn add(&mut self, target: &'a Target, mut groups: Groups<Partial>, apart: bool) {
@@ -137,8 +153,7 @@ impl<'a> Contributions<'a> {
             return;
         }
         let wide = matches!(level, Level::Namespaces | Level::Nodes | Level::External);
-        let missing = self.without.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Missing { .. }));
-        let likeness = Likeness::of(missing.map(|(target, _)| *target).chain(self.with_data.iter().copied()));
+        let likeness = Likeness::of(self.exposing());
         for (target, outcome) in &mut self.without {
             if let Outcome::Unclear(reason) = outcome {
                 let reason = std::mem::replace(reason, Reason::NotScraped);
@@ -148,6 +163,26 @@ impl<'a> Contributions<'a> {
                 };
             }
         }
+    }
+
+    /// The targets that have the metric, or should have it.
+    fn exposing(&self) -> impl Iterator<Item = &'a Target> + Clone {
+        let missing = self.without.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Missing { .. }));
+        missing.map(|(target, _)| *target).chain(self.with_data.iter().copied())
+    }
+
+    /// A pod that no target stands for has as much of the metric as the other pods of its controller: as many targets
+    /// of it are missing as the others have each. One that just starts has time to become a target, and to be scraped.
+    fn count_pods(&mut self, definition: &Definition, now: Timestamp) {
+        if self.pods.is_empty() {
+            return;
+        }
+        let targets = self.exposing().count();
+        let others: FxHashSet<&str> = self.exposing().map(pod_or_url).collect();
+        let due = self.exposing().map(|target| first_value_due(definition, target)).max().unwrap_or_default();
+        let is_starting = |pod: &PodWithoutTarget| pod.joined.is_some_and(|joined| now.since(joined) <= due);
+        let late = self.pods.iter().filter(|pod| !is_starting(pod)).count();
+        self.pods_missing = (late * targets).div_ceil(others.len().max(1));
     }
 
     /// The chosen groups that are kept apart, in order.
@@ -185,7 +220,8 @@ impl<'a> Contributions<'a> {
             Outcome::Missing { groups, .. } => groups.is_empty() || groups.iter().any(&is_asked),
             Outcome::Pending(_) | Outcome::NotExposed(_) | Outcome::Unclear(_) => false,
         };
-        let missing = self.without.iter().filter(|(_, outcome)| is_missing(outcome)).count() + self.over_limit;
+        let missing = self.without.iter().filter(|(_, outcome)| is_missing(outcome)).count();
+        let missing = missing + self.over_limit + self.pods_missing;
         match merged {
             Some(Merged { partial, targets }) => {
                 Ok((partial, Coverage { targets_with_data: targets, targets_missing: missing }))
@@ -195,18 +231,35 @@ impl<'a> Contributions<'a> {
         }
     }
 
-    /// Target and reason for those without data, the ones that should have it first.
+    /// What is said of those without data, the ones that should have it first.
     fn reasons(&self) -> Reasons {
         let over = (self.over_limit > 0)
-            .then(|| (format!("{} more", self.over_limit), "beyond limits.targets, and so not scraped".to_owned()));
-        let all = self.without.len() + usize::from(over.is_some());
+            .then(|| format!("{} more targets are beyond limits.targets, and so not scraped", self.over_limit));
+        let pods = (!self.pods.is_empty()).then(|| PodsWithoutTarget::of(self.pods.iter().copied()).to_string());
+        let all = self.without.len() + usize::from(over.is_some()) + usize::from(pods.is_some());
+        let (missing_pods, other_pods) = if self.pods_missing > 0 { (pods, None) } else { (None, pods) };
         let with_rank = |rank| self.without.iter().filter(move |(_, outcome)| outcome.reason().0 == rank);
         let told = |(target, outcome): &(&Target, Outcome)| {
-            (redacted(&target.url).into_owned(), outcome.reason().1.to_string())
+            format!("target {}: {}", redacted(&target.url), outcome.reason().1)
         };
-        let first = (0..3).flat_map(with_rank).map(told);
-        Reasons { first: over.into_iter().chain(first).take(REASONS_MAX).collect(), all }
+        let targets = (0..3).flat_map(with_rank).map(told);
+        let first = over.into_iter().chain(missing_pods).chain(targets).chain(other_pods).take(REASONS_MAX);
+        Reasons { first: first.collect(), all }
     }
+}
+
+/// The pods without target of a controller, whose pods are alike. Of what a Service, a Node or a Namespace has it is
+/// common that only a part is scraped.
+fn alike<'a>(view: &View<'a>, object: &'a Object, level: Level) -> Vec<&'a PodWithoutTarget> {
+    match level {
+        Level::Owners => view.inventory.pods_without_target_of(object).collect(),
+        Level::Pods | Level::Services | Level::Namespaces | Level::Nodes | Level::External => Vec::new(),
+    }
+}
+
+/// What tells the pods of a controller apart; a target that names no pod is one by itself.
+fn pod_or_url(target: &Target) -> &str {
+    target.identity.pod.as_deref().unwrap_or(&target.url)
 }
 
 fn is_chosen(selector: &Selector, labels: &Labels) -> bool {
@@ -339,10 +392,14 @@ fn known_groups(store: &TargetStore, definition: &Definition) -> BTreeSet<Labels
     }
 }
 
-/// Whether a target is so new that it cannot have a value yet: its first scrape is due within an interval,
-/// and a change over time takes a second one.
+/// Whether a target is so new that it cannot have a value yet: its first scrape is due within an interval, and a change
+/// over time takes a second one.
 fn is_starting(store: &TargetStore, definition: &Definition, target: &Target, now: Timestamp) -> bool {
+    store.joined.is_some_and(|joined| now.since(joined) <= first_value_due(definition, target))
+}
+
+/// How long after it joined a target has its first value at the latest.
+fn first_value_due(definition: &Definition, target: &Target) -> Duration {
     let scrapes = if definition.shape.window().is_some() { 3 } else { 2 };
-    let due = target.scraping.interval * scrapes + target.scraping.timeout;
-    store.joined.is_some_and(|joined| now.since(joined) <= due)
+    target.scraping.interval * scrapes + target.scraping.timeout
 }

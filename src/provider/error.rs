@@ -4,12 +4,13 @@
 //! the metric, the object, what was seen and what to check. It opens with the sentence that operators
 //! search for.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::aggregate::Absence;
 use crate::config::{Config, Level};
-use crate::model::GroupResource;
 use crate::model::selector::Selector;
+use crate::model::{self, GroupResource, excerpt};
 use crate::provider::{Coverage, Objects, level_of};
 
 /// A request that has no value for an answer.
@@ -42,12 +43,24 @@ pub enum Cause {
         asked: Level,
         served: Vec<Level>,
     },
-    UnknownObject,
-    NothingSelected,
-    /// The first few by name of the object, and how many there are.
+    /// With the level where all objects of it that run are known.
+    UnknownObject(Option<Level>),
+    /// As for an unknown object.
+    NothingSelected(Option<Level>),
+    /// The object is known, and none of its pods is a target.
+    NotScraped(PodsWithoutTarget),
+    /// The same of every object that is selected.
+    NoneScraped {
+        level: Level,
+        objects: usize,
+        pods: PodsWithoutTarget,
+    },
+    /// The first few by name of the object, how many have a target, and how many there are.
     NoObjectHasData {
         first: Vec<(String, Cause)>,
+        with_target: usize,
         all: usize,
+        pods: PodsWithoutTarget,
     },
     NoTargetHasData(Reasons),
     LowCoverage {
@@ -65,17 +78,29 @@ pub enum Cause {
     NoValue(Absence),
 }
 
-/// Why targets have no data.
+/// Why an object has no data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reasons {
-    /// URL and reason of the first few.
-    pub first: Vec<(String, String)>,
+    /// What is said of the first few targets, of the pods without target, and of the targets beyond the limit.
+    pub first: Vec<String>,
     /// How many there are.
+    pub all: usize,
+}
+
+/// Running pods that no target stands for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PodsWithoutTarget {
+    /// Names of the first few.
+    pub first: Vec<String>,
     pub all: usize,
 }
 
 /// Reasons written out at most: a condition of an HPA is read on one screen.
 pub(super) const REASONS_MAX: usize = 3;
+
+/// What makes a pod a target, in the words of the objects and of the configuration.
+const ADVICE: &str = "annotate the pod template with prometheus.io/scrape: \"true\", or select the pods by a PodMonitor \
+                      or ServiceMonitor, and have a job with that role in its kubernetes_sd_configs";
 
 // === impl Error ===
 
@@ -182,15 +207,21 @@ impl fmt::Display for Cause {
             Self::LevelNotServed { asked, served } => {
                 write!(f, "it is not served for {asked}; the definition restricts it to {}", list(served, 6))
             }
-            Self::UnknownObject => {
-                f.write_str("no target stands for this object; check its name, namespace and the targets' identity")
+            Self::UnknownObject(known) => f.write_str(unknown_object(*known)),
+            Self::NothingSelected(known) => f.write_str(nothing_selected(*known)),
+            Self::NotScraped(PodsWithoutTarget { all: 0, .. }) => f.write_str("no running pod belongs to it"),
+            Self::NotScraped(pods) => write!(f, "{pods}; {ADVICE}"),
+            Self::NoneScraped { level, objects, pods } => {
+                let what = if *level == Level::Pods { "running pod" } else { "object" };
+                match objects {
+                    1 => write!(f, "1 {what} matches, but {}", not_scraped(*level, "it", "its", pods)),
+                    _ => write!(f, "{objects} {what}s match, but {}", not_scraped(*level, "them", "their", pods)),
+                }
             }
-            Self::NothingSelected => f.write_str(
-                "the selector matches no object that has a target; check the selector and the targets' labels",
-            ),
-            Self::NoObjectHasData { first, all } => {
+            Self::NoObjectHasData { first, with_target, all, pods } => {
                 let first: Vec<_> = first.iter().map(|(name, cause)| format!("{name}: {cause}")).collect();
-                write!(f, "none of the {all} objects has data; {}", joined(&first, *all))
+                write!(f, "none of the {all} objects has data; {}", joined(&first, *with_target))?;
+                if pods.all > 0 { write!(f, "; {pods}") } else { Ok(()) }
             }
             Self::NoTargetHasData(reasons) => reasons.fmt(f),
             Self::LowCoverage { coverage, least, reasons } => {
@@ -217,10 +248,67 @@ impl fmt::Display for Cause {
     }
 }
 
+/// What is so of selected objects: `it` and `its` stand for them.
+fn not_scraped(level: Level, it: &str, its: &str, pods: &PodsWithoutTarget) -> String {
+    match (pods.all, level) {
+        (0, _) => format!("no running pod belongs to {it}"),
+        (_, Level::Pods) => format!("nothing scrapes {it} ({}); {ADVICE}", pods.names()),
+        (_, _) => format!("nothing scrapes {its} running pods ({}); {ADVICE}", pods.names()),
+    }
+}
+
+fn unknown_object(known: Option<Level>) -> &'static str {
+    match known {
+        None => "no target stands for this object; check its name, namespace and the targets' identity",
+        Some(Level::Pods) => "no running pod of this name is known; check its name and namespace",
+        Some(Level::Owners) => "no running pod that is known belongs to this object; check its name and namespace",
+        Some(_) => "this object is not known, nor is any running pod of it; check its name and namespace",
+    }
+}
+
+fn nothing_selected(known: Option<Level>) -> &'static str {
+    match known {
+        None => "the selector matches no object that has a target; check the selector and the targets' labels",
+        Some(Level::Pods) => "the selector matches no running pod; check the selector and the pods' labels",
+        Some(_) => "the selector matches no object that is known; check the selector and the objects' labels",
+    }
+}
+
+// === impl Reasons ===
+
 impl fmt::Display for Reasons {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let first: Vec<_> = self.first.iter().map(|(target, reason)| format!("target {target}: {reason}")).collect();
-        f.write_str(&joined(&first, self.all))
+        f.write_str(&joined(&self.first, self.all))
+    }
+}
+
+// === impl PodsWithoutTarget ===
+
+impl PodsWithoutTarget {
+    /// A pod may belong to several of the objects asked for; it is told once.
+    pub(super) fn of<'a>(pods: impl Iterator<Item = &'a model::PodWithoutTarget>) -> Self {
+        let places = pods.map(|pod| (&pod.identity.namespace, pod.identity.pod.as_deref().unwrap_or_default()));
+        let places: BTreeSet<_> = places.collect();
+        let first = places.iter().take(REASONS_MAX).map(|(_, pod)| excerpt(pod)).collect();
+        Self { first, all: places.len() }
+    }
+
+    /// `web-1, web-2, web-3 and 9 more`.
+    fn names(&self) -> String {
+        let shown = self.first.join(", ");
+        match self.all.saturating_sub(self.first.len()) {
+            0 => shown,
+            more => format!("{shown} and {more} more"),
+        }
+    }
+}
+
+impl fmt::Display for PodsWithoutTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.all {
+            1 => write!(f, "the pod {} is running, but nothing scrapes it", self.names()),
+            all => write!(f, "{all} pods are running, but nothing scrapes them ({})", self.names()),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::metric::{Aggregation, Combine, Matchers, Selection};
 use crate::config::{Limits, Shape};
-use crate::model::{Identity, OwnerReference, Target};
+use crate::model::{Cluster, Identity, OwnerReference, Target};
 use crate::storage::notation::{START, load_into};
 use crate::storage::{Failure, FailureReason, Wanted, lock};
 
@@ -15,12 +15,32 @@ struct World {
     storage: Storage,
 }
 
-fn target(name: &str) -> Arc<Target> {
+/// Of a pod, behind the Service `front`.
+fn identity(name: &str) -> Identity {
     let pod = name.split('/').next().expect("a first part");
     let owner = if pod.starts_with("alone") { "StatefulSet/alone" } else { "Deployment/web" };
     let owners = [OwnerReference::parse(owner).expect("an owner")].into();
-    let identity = Identity { namespace: "ns".into(), pod: Some(pod.into()), owners, ..Identity::default() };
-    Arc::new(Target::for_test(&format!("http://{name}/metrics"), identity))
+    let labels = [("app", pod.split('-').next().expect("a first part"))].into_iter().collect();
+    let services = ["front".into()].into();
+    Identity { namespace: "ns".into(), pod: Some(pod.into()), owners, services, node: None, labels }
+}
+
+fn target(name: &str) -> Arc<Target> {
+    Arc::new(Target::for_test(&format!("http://{name}/metrics"), identity(name)))
+}
+
+fn cluster(pods: &[&str]) -> Cluster {
+    let idle = ObjectReference {
+        api_version: "v1".into(),
+        kind: "Service".into(),
+        namespace: Some("ns".into()),
+        name: "idle".into(),
+    };
+    Cluster {
+        pods: pods.iter().map(|name| Arc::new(identity(name))).collect(),
+        objects: vec![(Arc::new(idle), Labels::default())],
+        ..Cluster::default()
+    }
 }
 
 fn selection(name: &str) -> Selection {
@@ -54,6 +74,12 @@ impl World {
         Self { config, inventory: Inventory::new(targets, 100), storage: Storage::default() }
     }
 
+    /// The cluster has these running pods besides, and a Service `idle` without any.
+    fn with_pods(mut self, pods: &[&str]) -> Self {
+        self.inventory = Inventory::of(self.inventory.targets().to_vec(), &cluster(pods), 100);
+        self
+    }
+
     fn scrape(&self, name: &str, series: &[&str]) {
         let mut wanted = Wanted::default();
         wanted.gauge("g");
@@ -78,6 +104,25 @@ impl World {
         let namespace = (!resource.is_cluster_scoped()).then_some("ns");
         let values = view.custom(&resource, namespace, &Objects::Named(name), metric, &Selector::default());
         values.map(|values| values[0].value.number).map_err(|error| error.to_string())
+    }
+
+    fn view(&self) -> View<'_> {
+        View { config: &self.config, inventory: &self.inventory, storage: &self.storage, now: START }
+    }
+
+    /// Names of the selected objects with a value.
+    fn select(&self, resource: &str, selector: &str) -> Result<Vec<String>, String> {
+        let selector = Selector::parse(selector).expect("a selector");
+        let (resource, all) = (GroupResource::parse(resource), Selector::default());
+        let values = self.view().custom(&resource, Some("ns"), &Objects::Selected(&selector), "total", &all);
+        let name = |value: &MetricValue| value.object.name.to_string();
+        values.map(|values| values.iter().map(name).collect()).map_err(|error| error.to_string())
+    }
+
+    #[track_caller]
+    fn check_none_selected(&self, resource: &str, selector: &str, words: &str) {
+        let message = self.select(resource, selector).expect_err("no values");
+        assert!(message.ends_with(words), "{message}");
     }
 
     #[track_caller]
@@ -279,4 +324,154 @@ fn external_items_add_up_or_are_one() {
     assert_eq!(items("shared", "q=x"), [("{q=\"x\"}".into(), 30.0)]);
     assert_eq!(items("mean", ""), [(String::new(), 14.0)]);
     assert_eq!(items("mean", "q=x"), [("{q=\"x\"}".into(), 20.0)]);
+}
+
+const ADVICE: &str = "annotate the pod template with prometheus.io/scrape: \"true\", or select the pods by a PodMonitor or \
+                      ServiceMonitor, and have a job with that role in its kubernetes_sd_configs";
+
+#[test]
+fn a_pod_of_a_controller_that_nothing_scrapes_is_missing() {
+    let world = World::new(&["a", "b", "c", "d"]).with_pods(&["silent"]);
+    ["a", "b", "c", "d"].iter().for_each(|name| world.scrape(name, &["g 10"]));
+    world.check("deployments.apps", "web", "total", 50.0);
+    world.check("deployments.apps", "web", "mean", 10.0);
+    let world = World::new(&["a", "b"]).with_pods(&["silent"]);
+    ["a", "b"].iter().for_each(|name| world.scrape(name, &["g 10"]));
+    let words = "2 of 3 targets have data, a share below min_coverage 0.8; the pod silent is running, but nothing \
+                 scrapes it";
+    world.check_absent("deployments.apps", "web", "total", words);
+    world.check("deployments.apps", "web", "shared", 10.0);
+}
+
+#[test]
+fn of_a_service_or_a_namespace_a_part_may_be_scraped() {
+    let world = World::new(&["a"]).with_pods(&["silent", "alone-1"]);
+    world.scrape("a", &["g 10"]);
+    world.check("services", "front", "total", 10.0);
+    world.check("namespaces", "ns", "total", 10.0);
+    world.check("pods", "a", "total", 10.0);
+    let items = world.view().external("ns", "total", &Selector::default()).expect("an item");
+    assert_eq!((items[0].value.number, items[0].coverage.targets_missing), (10.0, 0));
+}
+
+#[test]
+fn a_pod_without_target_lacks_as_many_targets_as_the_others_have_with_the_metric() {
+    let containers = ["a/one", "a/two", "a/sidecar", "b/one", "b/two", "b/sidecar"];
+    let mut world = World::new(&containers).with_pods(&["silent"]);
+    let metrics = world.config.metrics.iter();
+    world.config.metrics =
+        metrics.map(|metric| Arc::new(Definition { min_coverage: 0.5, ..Definition::clone(metric) })).collect();
+    for name in containers {
+        world.scrape(name, if name.ends_with("sidecar") { &["other 1"] } else { &["g 10"] });
+    }
+    // 40 of two pods are 60 of three.
+    world.check("deployments.apps", "web", "total", 60.0);
+    let web = GroupResource::parse("deployments.apps");
+    let all = Selector::default();
+    let values = world.view().custom(&web, Some("ns"), &Objects::Named("web"), "total", &all).expect("a value");
+    assert_eq!(values[0].coverage, Coverage { targets_with_data: 4, targets_missing: 2 });
+}
+
+#[test]
+fn where_no_target_has_the_metric_a_pod_without_target_is_told_last() {
+    let world = World::new(&["a"]).with_pods(&["silent"]);
+    world.scrape("a", &["other 1"]);
+    let words = "target http://a/metrics: the page has no series g; the pod silent is running, but nothing scrapes it";
+    world.check_absent("deployments.apps", "web", "total", words);
+}
+
+#[test]
+fn a_group_that_nobody_reports_may_be_that_of_a_pod_without_target() {
+    let world = World::new(&["a"]).with_pods(&["silent"]);
+    world.scrape("a", &["g{q=\"x\"} 10"]);
+    let selector = Selector::parse("q=y").expect("a selector");
+    let web = GroupResource::parse("deployments.apps");
+    let asked = world.view().custom(&web, Some("ns"), &Objects::Named("web"), "total", &selector);
+    let message = asked.expect_err("nobody has the group").to_string();
+    assert!(message.ends_with("the pod silent is running, but nothing scrapes it"), "{message}");
+}
+
+#[test]
+fn a_pod_that_joins_has_time_to_become_a_target() {
+    let mut world = World::new(&["a"]).with_pods(&[]);
+    world.inventory.complete = true;
+    world.inventory = Inventory::of(vec![target("a")], &cluster(&["new"]), 100).after(&world.inventory, START);
+    world.scrape("a", &["g 10 10 10 10"]);
+    let at = |seconds| world.ask("deployments.apps", "web", "total", Duration::from_secs(seconds));
+    // Two intervals and a timeout.
+    assert_eq!(at(40), Ok(10.0));
+    assert!(at(41).expect_err("still nothing scrapes it").contains("1 of 2 targets have data"));
+}
+
+#[test]
+fn an_object_whose_pods_nothing_scrapes_says_what_to_do() {
+    let world = World::new(&["a"]).with_pods(&["alone-1", "alone-2", "alone-3", "alone-4", "alone-5"]);
+    world.scrape("a", &["g 10"]);
+    let one = format!("for pods alone-1 in namespace ns: the pod alone-1 is running, but nothing scrapes it; {ADVICE}");
+    world.check_absent("pods", "alone-1", "total", &one);
+    let five = format!("5 pods are running, but nothing scrapes them (alone-1, alone-2, alone-3 and 2 more); {ADVICE}");
+    world.check_absent("statefulsets.apps", "alone", "total", &five);
+    world.check_absent("services", "idle", "total", "no running pod belongs to it");
+}
+
+#[test]
+fn a_namespace_that_nothing_scrapes_says_so_to_external_metrics() {
+    let world = World::new(&[]).with_pods(&["silent"]);
+    let asked = world.view().external("ns", "total", &Selector::default());
+    let message = asked.expect_err("no data").to_string();
+    assert!(message.ends_with(&format!("the pod silent is running, but nothing scrapes it; {ADVICE}")), "{message}");
+}
+
+#[test]
+fn selected_pods_without_target_are_left_out() {
+    let world = World::new(&["a-1", "a-2"]).with_pods(&["a-3"]);
+    world.scrape("a-1", &["g 10"]);
+    world.fail("a-2");
+    assert_eq!(world.select("pods", "app=a"), Ok(vec!["a-1".to_owned()]));
+    let world = World::new(&["a-2"]).with_pods(&["a-1", "a-3"]);
+    world.fail("a-2");
+    let words = "none of the 3 objects has data; a-2: target http://a-2/metrics: the scrape fails (connect): refused; \
+                 it never succeeded; 2 pods are running, but nothing scrapes them (a-1, a-3)";
+    world.check_none_selected("pods", "app=a", words);
+}
+
+#[test]
+fn where_no_selected_object_is_scraped_the_answer_counts_its_running_pods() {
+    let world = World::new(&["a"]).with_pods(&["w-1", "w-2", "w-3", "w-4"]);
+    let pods = format!("4 running pods match, but nothing scrapes them (w-1, w-2, w-3 and 1 more); {ADVICE}");
+    world.check_none_selected("pods", "app=w", &pods);
+    let one = World::new(&[]).with_pods(&["w-1", "alone-1"]);
+    one.check_none_selected("pods", "app=w", &format!("1 running pod matches, but nothing scrapes it (w-1); {ADVICE}"));
+    // Both are pods of the Service `front`, and one of each controller.
+    let front = format!("2 objects match, but nothing scrapes their running pods (alone-1, w-1); {ADVICE}");
+    one.check_none_selected("services", "", &front);
+    World::new(&[]).with_pods(&[]).check_none_selected(
+        "services",
+        "",
+        "1 object matches, but no running pod belongs to it",
+    );
+}
+
+#[test]
+fn what_does_not_run_in_the_cluster_is_said_not_to() {
+    let world = World::new(&["a"]).with_pods(&["b"]);
+    for (resource, words) in [
+        ("pods", "no running pod of this name is known"),
+        ("deployments.apps", "no running pod that is known belongs to this object"),
+        ("services", "this object is not known, nor is any running pod of it"),
+    ] {
+        world.check_absent(resource, "nobody", "total", words);
+    }
+    world.check_none_selected(
+        "pods",
+        "app=none",
+        "the selector matches no running pod; check the selector and the pods' labels",
+    );
+    let world = World::new(&["a"]);
+    world.check_absent("pods", "nobody", "total", "no target stands for this object");
+    world.check_none_selected(
+        "pods",
+        "app=none",
+        "the selector matches no object that has a target; check the selector and the targets' labels",
+    );
 }

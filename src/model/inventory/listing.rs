@@ -5,13 +5,13 @@ use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
-use crate::model::Object;
 use crate::model::selector::{Need, Selector};
+use crate::model::{Labels, Object};
 
 /// Objects in order of namespace and name, each once. An object is known by its position in that order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Listing {
-    objects: Vec<Object>,
+    objects: Box<[Object]>,
     by_key: FxHashMap<Box<str>, Holders>,
 }
 
@@ -28,9 +28,9 @@ struct Holders {
 
 impl Listing {
     pub(super) fn new(mut objects: Vec<Object>) -> Self {
-        objects.sort_by(|a, b| a.place().cmp(&b.place()));
+        objects.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
         let by_key = index(&objects);
-        Self { objects, by_key }
+        Self { objects: objects.into(), by_key }
     }
 
     /// One object; `namespace` is empty for a cluster-scoped one.
@@ -85,14 +85,32 @@ impl Listing {
     }
 }
 
+/// The pods of a workload share their labels, so every set of labels is looked at once, and no value is compared for
+/// every object that has it.
 fn index(objects: &[Object]) -> FxHashMap<Box<str>, Holders> {
-    let mut by_key: FxHashMap<&str, Vec<(&str, u32)>> = FxHashMap::default();
-    for (position, object) in (0_u32..).zip(objects) {
-        for (key, value) in object.labels.iter() {
-            by_key.entry(key).or_default().push((value, position));
+    let sets = label_sets(objects);
+    let mut by_key: FxHashMap<&str, Vec<(&str, &[u32])>> = FxHashMap::default();
+    for (labels, positions) in &sets {
+        for (key, value) in labels.iter() {
+            by_key.entry(key).or_default().push((value, positions));
         }
     }
-    by_key.into_iter().map(|(key, pairs)| (key.into(), Holders::new(pairs))).collect()
+    by_key.into_iter().map(|(key, runs)| (key.into(), Holders::new(runs))).collect()
+}
+
+/// Every set of labels with the positions of the objects that have it, in order. Equal sets that are not shared are
+/// several.
+fn label_sets(objects: &[Object]) -> Vec<(&Labels, Vec<u32>)> {
+    let mut sets: Vec<(&Labels, Vec<u32>)> = Vec::new();
+    let mut numbers = FxHashMap::default();
+    for (position, object) in (0_u32..).zip(objects) {
+        let number = *numbers.entry(object.labels.address()).or_insert_with(|| {
+            sets.push((&object.labels, Vec::new()));
+            sets.len() - 1
+        });
+        sets[number].1.push(position);
+    }
+    sets
 }
 
 fn count(runs: &[&[u32]]) -> usize {
@@ -117,12 +135,20 @@ fn clip<'a>(run: &'a [u32], range: &Range<usize>) -> &'a [u32] {
 // === impl Holders ===
 
 impl Holders {
-    /// `pairs` are values and positions, in order of the position.
-    fn new(mut pairs: Vec<(&str, u32)>) -> Self {
-        let positions = |pairs: &[(&str, u32)]| pairs.iter().map(|(_, position)| *position).collect();
-        let by_position = positions(&pairs);
-        pairs.sort_by_key(|(value, _)| *value);
-        Self { by_position, by_value: positions(&pairs) }
+    /// `runs` are values and the positions of objects that have them; a value may have several runs.
+    fn new(mut runs: Vec<(&str, &[u32])>) -> Self {
+        runs.sort_unstable_by_key(|(value, _)| *value);
+        let mut by_value = Vec::with_capacity(runs.iter().map(|(_, run)| run.len()).sum());
+        for same in runs.chunk_by(|one, other| one.0 == other.0) {
+            let start = by_value.len();
+            same.iter().for_each(|(_, run)| by_value.extend_from_slice(run));
+            if same.len() > 1 {
+                by_value[start..].sort_unstable();
+            }
+        }
+        let mut by_position = by_value.clone();
+        by_position.sort_unstable();
+        Self { by_position, by_value }
     }
 }
 
@@ -142,8 +168,7 @@ mod tests {
             namespace: Some(namespace.into()),
             name: name.into(),
         };
-        let labels = labels.iter().cloned().collect();
-        Object { reference: Arc::new(reference), labels, targets_over_limit: 0, members: Vec::new() }
+        Object::new(Arc::new(reference), labels.iter().cloned().collect())
     }
 
     fn places<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec<(&'a str, &'a str)> {
