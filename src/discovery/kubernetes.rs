@@ -1,0 +1,8 @@
+//! The cluster's API as a source of targets: what watches say of Pods, their owners, Services and monitors → the
+//! targets of a job and what is known of the cluster.
+//!
+//! A pod counts while it runs, has an address and is not being deleted. Its identity comes from the API alone.
+
+mod index;
+mod pod;
+mod service;
