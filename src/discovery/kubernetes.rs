@@ -3,6 +3,15 @@
 //!
 //! A pod counts while it runs, has an address and is not being deleted. Its identity comes from the API alone.
 
+mod annotations;
+mod answer;
+mod exposure;
 mod index;
+mod interner;
+mod material;
+mod namespace;
+mod owner;
 mod pod;
+mod reference;
 mod service;
+mod uid;
