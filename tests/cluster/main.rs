@@ -61,16 +61,16 @@ async fn main() {
 async fn play(args: &Args) {
     say("starting etcd, kube-apiserver and kube-controller-manager");
     let cluster = ControlPlane::start().await;
-    say(&format!("ready in {:.1} s; starting the workloads", cluster.started_in.as_secs_f64()));
+    say(&format!("ready in {:.1} s; starting Plimsoll", cluster.started_in.as_secs_f64()));
+    let plimsoll =
+        if args.port == 0 { cluster.plimsoll(CONFIG).await } else { cluster.plimsoll_on(CONFIG, args.port).await };
+    say("starting the workloads");
     cluster.apply("default", &format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}")).await;
     cluster.apply(NAMESPACE, OBJECTS).await;
     let broker = eventually("the broker runs", || broker(&cluster), |address| !address.is_empty()).await;
     for queue in QUEUES {
         set_load(&broker, queue, args.load).await;
     }
-    say("starting Plimsoll");
-    let plimsoll =
-        if args.port == 0 { cluster.plimsoll(CONFIG).await } else { cluster.plimsoll_on(CONFIG, args.port).await };
     say(&hints(&cluster, &plimsoll, &broker));
     std::future::pending().await
 }
