@@ -196,11 +196,6 @@ impl Labels {
         self.0.len()
     }
 
-    /// Where the pairs are kept: labels of one address are the same ones, as long as both are there.
-    fn address(&self) -> usize {
-        self.0.as_ptr().addr()
-    }
-
     /// The labels that both have with the same value. Nothing is copied where the other has them all.
     #[must_use]
     pub fn shared_with(&self, other: &Self) -> Self {

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
+use crate::model::Object;
 use crate::model::selector::{Need, Selector};
-use crate::model::{Labels, Object};
 
 /// Objects in order of namespace and name, each once. An object is known by its position in that order.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +22,17 @@ struct Holders {
     /// In order of the value, then of the position: those of one value are one run, found by halving, and no value is
     /// kept twice.
     by_value: Vec<u32>,
+}
+
+/// The same while the objects are gone through.
+#[derive(Default)]
+struct Held<'o> {
+    /// Each value has a number, in order of its first object.
+    numbers: FxHashMap<&'o str, usize>,
+    /// How many objects have the value of a number.
+    sizes: Vec<usize>,
+    /// Number of the value and position, in order of the position.
+    pairs: Vec<(usize, u32)>,
 }
 
 // === impl Listing ===
@@ -85,32 +96,14 @@ impl Listing {
     }
 }
 
-/// The pods of a workload share their labels, so every set of labels is looked at once, and no value is compared for
-/// every object that has it.
 fn index(objects: &[Object]) -> FxHashMap<Box<str>, Holders> {
-    let sets = label_sets(objects);
-    let mut by_key: FxHashMap<&str, Vec<(&str, &[u32])>> = FxHashMap::default();
-    for (labels, positions) in &sets {
-        for (key, value) in labels.iter() {
-            by_key.entry(key).or_default().push((value, positions));
+    let mut by_key: FxHashMap<&str, Held<'_>> = FxHashMap::default();
+    for (position, object) in (0_u32..).zip(objects) {
+        for (key, value) in object.labels.iter() {
+            by_key.entry(key).or_default().add(value, position);
         }
     }
-    by_key.into_iter().map(|(key, runs)| (key.into(), Holders::new(runs))).collect()
-}
-
-/// Every set of labels with the positions of the objects that have it, in order. Equal sets that are not shared are
-/// several.
-fn label_sets(objects: &[Object]) -> Vec<(&Labels, Vec<u32>)> {
-    let mut sets: Vec<(&Labels, Vec<u32>)> = Vec::new();
-    let mut numbers = FxHashMap::default();
-    for (position, object) in (0_u32..).zip(objects) {
-        let number = *numbers.entry(object.labels.address()).or_insert_with(|| {
-            sets.push((&object.labels, Vec::new()));
-            sets.len() - 1
-        });
-        sets[number].1.push(position);
-    }
-    sets
+    by_key.into_iter().map(|(key, held)| (key.into(), held.holders())).collect()
 }
 
 fn count(runs: &[&[u32]]) -> usize {
@@ -132,23 +125,35 @@ fn clip<'a>(run: &'a [u32], range: &Range<usize>) -> &'a [u32] {
     &run[before(range.start)..before(range.end)]
 }
 
-// === impl Holders ===
+// === impl Held ===
 
-impl Holders {
-    /// `runs` are values and the positions of objects that have them; a value may have several runs.
-    fn new(mut runs: Vec<(&str, &[u32])>) -> Self {
-        runs.sort_unstable_by_key(|(value, _)| *value);
-        let mut by_value = Vec::with_capacity(runs.iter().map(|(_, run)| run.len()).sum());
-        for same in runs.chunk_by(|one, other| one.0 == other.0) {
-            let start = by_value.len();
-            same.iter().for_each(|(_, run)| by_value.extend_from_slice(run));
-            if same.len() > 1 {
-                by_value[start..].sort_unstable();
-            }
+impl<'o> Held<'o> {
+    fn add(&mut self, value: &'o str, position: u32) {
+        let next = self.sizes.len();
+        let number = *self.numbers.entry(value).or_insert(next);
+        if number == next {
+            self.sizes.push(0);
         }
-        let mut by_position = by_value.clone();
-        by_position.sort_unstable();
-        Self { by_position, by_value }
+        self.sizes[number] += 1;
+        self.pairs.push((number, position));
+    }
+
+    /// Many objects have the same value, so the values are sorted, and every position goes to its place in the run.
+    fn holders(self) -> Holders {
+        let mut values: Vec<_> = self.numbers.into_iter().collect();
+        values.sort_unstable();
+        let mut ends = vec![0; values.len()];
+        let mut start = 0;
+        for (_, number) in values {
+            ends[number] = start;
+            start += self.sizes[number];
+        }
+        let mut by_value = vec![0; start];
+        for (number, position) in &self.pairs {
+            by_value[ends[*number]] = *position;
+            ends[*number] += 1;
+        }
+        Holders { by_position: self.pairs.iter().map(|(_, position)| *position).collect(), by_value }
     }
 }
 
