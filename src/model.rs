@@ -23,9 +23,10 @@ use std::time::Duration;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Timestamp(pub i64);
 
-/// Label names and values of a series or an object, sorted by name, each name once.
+/// Label names and values of a series or an object, sorted by name, each name once. Pods differ in few of their labels,
+/// so that names and values may be shared with others.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, PartialOrd, Ord)]
-pub struct Labels(Arc<[(Box<str>, Box<str>)]>);
+pub struct Labels(Arc<[(Arc<str>, Arc<str>)]>);
 
 /// A Kubernetes resource type as it stands in a request path: plural resource and API group.
 ///
@@ -163,8 +164,8 @@ impl fmt::Display for Timestamp {
 impl Labels {
     /// Sorts the pairs by name. A name that occurs twice keeps its first value; callers that must
     /// refuse duplicates check before.
-    pub fn new<N: Into<Box<str>>, V: Into<Box<str>>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
-        let mut pairs: Vec<(Box<str>, Box<str>)> = pairs.into_iter().map(|(n, v)| (n.into(), v.into())).collect();
+    pub fn new<N: Into<Arc<str>>, V: Into<Arc<str>>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
+        let mut pairs: Vec<(Arc<str>, Arc<str>)> = pairs.into_iter().map(|(n, v)| (n.into(), v.into())).collect();
         if pairs.is_empty() {
             return Self::default();
         }
@@ -199,15 +200,15 @@ impl Labels {
     /// The labels that both have with the same value. Nothing is copied where the other has them all.
     #[must_use]
     pub fn shared_with(&self, other: &Self) -> Self {
-        let has_other = |(name, value): &(&str, &str)| other.get(name) == Some(value);
-        match Arc::ptr_eq(&self.0, &other.0) || self.iter().all(|pair| has_other(&pair)) {
+        let has_other = |pair: &&(Arc<str>, Arc<str>)| other.get(&pair.0) == Some(&*pair.1);
+        match Arc::ptr_eq(&self.0, &other.0) || self.0.iter().all(|pair| has_other(&pair)) {
             true => self.clone(),
-            false => Self::new(self.iter().filter(has_other)),
+            false => Self(self.0.iter().filter(has_other).cloned().collect()),
         }
     }
 }
 
-impl<N: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(N, V)> for Labels {
+impl<N: Into<Arc<str>>, V: Into<Arc<str>>> FromIterator<(N, V)> for Labels {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
         Self::new(pairs)
     }

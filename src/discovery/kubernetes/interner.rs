@@ -47,9 +47,12 @@ impl Interner {
         self.texts.get(text).unwrap_or_else(|| self.texts.intern(text.into()))
     }
 
-    /// `labels` of an object.
+    /// `labels` of an object. Where one label makes a whole set unlike any other, as the name of the pod does in a
+    /// `StatefulSet`, the rest is shared all the same.
     pub(super) fn labels(&mut self, labels: Option<BTreeMap<String, String>>) -> Labels {
-        self.labels.intern(labels.into_iter().flatten().collect())
+        let pairs = labels.into_iter().flatten().map(|(name, value)| (self.text(&name), self.text(&value)));
+        let labels = pairs.collect();
+        self.labels.intern(labels)
     }
 }
 
