@@ -13,5 +13,6 @@ mod namespace;
 mod owner;
 mod pod;
 mod reference;
+pub mod relabeling;
 mod service;
 mod uid;
