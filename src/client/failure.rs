@@ -32,24 +32,36 @@ pub(super) fn of_request(error: &reqwest::Error, https: bool, timeout: Duration)
     if let Some(refused) = find::<Refused>(error) {
         return Failure::new(FailureReason::HttpStatus, refused.to_string());
     }
-    if let Some(error) = find::<rustls::Error>(error) {
-        return Failure::new(FailureReason::Tls, format!("TLS fails: {}", tls(error)));
+    if find::<rustls::Error>(error).is_some() || (error.is_connect() && https && ends_handshake(error)) {
+        return of_handshake(error);
+    }
+    if error.is_connect() {
+        return of_connection(error);
     }
     let cause = root_cause(error);
-    if error.is_connect() {
-        return match https && ends_handshake(error) {
-            true => Failure::new(
-                FailureReason::Tls,
-                format!("TLS fails: the target ends the connection within the handshake ({cause}){PLAIN_HINT}"),
-            ),
-            false if cause.contains("lookup") => {
-                Failure::new(FailureReason::Resolve, format!("the host name cannot be resolved: {cause}"))
-            }
-            false => Failure::new(FailureReason::Connect, format!("no connection: {cause}")),
-        };
-    }
     let hint = if https || !speaks_no_http(error) { "" } else { TLS_HINT };
     Failure::new(FailureReason::Body, format!("the connection broke or the answer is no HTTP: {cause}{hint}"))
+}
+
+/// There is no connection.
+pub(super) fn of_connection(error: &(dyn Error + 'static)) -> Failure {
+    let cause = root_cause(error);
+    if cause.contains("lookup") {
+        return Failure::new(FailureReason::Resolve, format!("the host name cannot be resolved: {cause}"));
+    }
+    Failure::new(FailureReason::Connect, format!("no connection: {cause}"))
+}
+
+/// There is a connection, but no TLS on it.
+pub(super) fn of_handshake(error: &(dyn Error + 'static)) -> Failure {
+    let why = match find::<rustls::Error>(error) {
+        Some(error) => tls(error),
+        None => {
+            let cause = root_cause(error);
+            format!("the target ends the connection within the handshake ({cause}){PLAIN_HINT}")
+        }
+    };
+    Failure::new(FailureReason::Tls, format!("TLS fails: {why}"))
 }
 
 /// The body broke off.
