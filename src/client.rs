@@ -22,7 +22,7 @@ use reqwest::header::{
 use reqwest::header::{HeaderName, TRANSFER_ENCODING};
 use reqwest::{Certificate, Identity, Response, StatusCode, Version};
 
-use crate::config::{ClientConfig, Credentials, Material};
+use crate::config::{ClientConfig, Credentials, SecretText};
 use crate::storage::{Failure, FailureReason};
 use body::{Body, TooLarge};
 use failure::{find, root_cause, too_large};
@@ -139,9 +139,9 @@ impl Client {
     fn stamps(&self) -> Vec<FileStamp> {
         let tls = &self.config.tls;
         let pair = tls.certificate.iter().flat_map(|(certificate, key)| [certificate, key]);
-        let file = |material: &Material| match material {
-            Material::File(file) => stamp(file),
-            Material::Inline { .. } | Material::Missing(_) => None,
+        let file = |text: &SecretText| match text {
+            SecretText::File(file) => stamp(file),
+            SecretText::Inline { .. } | SecretText::Missing(_) => None,
         };
         tls.ca.iter().chain(pair).map(file).collect()
     }
@@ -206,8 +206,8 @@ fn stamp(file: &Path) -> FileStamp {
     Some((metadata.len(), metadata.modified().ok()?))
 }
 
-fn unusable(material: &Material, why: &str) -> Failure {
-    Failure::new(FailureReason::Credentials, format!("{} holds no usable PEM: {why}", secret::name(material)))
+fn unusable(text: &SecretText, why: &str) -> Failure {
+    Failure::new(FailureReason::Credentials, format!("{} holds no usable PEM: {why}", secret::name(text)))
 }
 
 /// An answer that is no page; a TLS port may say so in the page of a 400.

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use plimsoll::client::{Client, Page, Request};
-use plimsoll::config::{ClientConfig, ClientTls, Credentials, Material, Secret};
+use plimsoll::config::{ClientConfig, ClientTls, Credentials, Secret, SecretText};
 use plimsoll::storage::{Failure, FailureReason};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -87,7 +87,7 @@ fn certificate(names: &[&str]) -> CertificateParams {
 }
 
 fn trusting(file: &tempfile::NamedTempFile) -> ClientTls {
-    ClientTls { ca: Some(Material::File(file.path().to_owned())), ..ClientTls::default() }
+    ClientTls { ca: Some(SecretText::File(file.path().to_owned())), ..ClientTls::default() }
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn a_client_certificate_is_presented_and_taken_up_when_its_files_change() 
     };
     write(bad.pem(), &other);
     let tls = ClientTls {
-        certificate: Some((Material::File(pair.0.clone()), Material::File(pair.1.clone()))),
+        certificate: Some((SecretText::File(pair.0.clone()), SecretText::File(pair.1.clone()))),
         ..trusting(&ca)
     };
     let target = Client::new(ClientConfig { tls, ..ClientConfig::default() });
@@ -264,8 +264,8 @@ async fn tls_named(
     (port, certificate.pem(), handshakes, names)
 }
 
-fn inline(text: &str) -> Material {
-    Material::Inline { origin: "key \"ca.crt\" of Secret agents/tls".into(), secret: Secret::new(text) }
+fn inline(text: &str) -> SecretText {
+    SecretText::Inline { origin: "key \"ca.crt\" of Secret agents/tls".into(), secret: Secret::new(text) }
 }
 
 #[tokio::test]
@@ -321,7 +321,7 @@ async fn nothing_is_sent_without_the_credentials_that_are_missing() {
     install_crypto();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}/metrics", listener.local_addr().expect("an address"));
-    let missing = || Material::Missing("PodMonitor agents/web: there is no Secret agents/token".into());
+    let missing = || SecretText::Missing("PodMonitor agents/web: there is no Secret agents/token".into());
     let secret = || inline("hunter2");
     for credentials in [
         Credentials::bearer(missing()),

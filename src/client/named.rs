@@ -18,7 +18,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::connection::{Answered, Idle, Place, Unanswered, exchange};
 use super::{Page, Request, failure, secret, unusable};
-use crate::config::{ClientTls, Material};
+use crate::config::{ClientTls, SecretText};
 use crate::storage::{Failure, FailureReason};
 
 /// Connections to targets with certificates of one name.
@@ -104,15 +104,15 @@ fn verifying(tls: &ClientTls) -> Result<ConfigBuilder<rustls::ClientConfig, rust
     Ok(builder.with_root_certificates(roots))
 }
 
-fn certificates(material: &Material) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let pem = secret::pem(material)?;
+fn certificates(text: &SecretText) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let pem = secret::pem(text)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let found = found.map_err(|error| unusable(material, &error.to_string()))?;
-    if found.is_empty() { Err(unusable(material, "no certificate in it")) } else { Ok(found) }
+    let found = found.map_err(|error| unusable(text, &error.to_string()))?;
+    if found.is_empty() { Err(unusable(text, "no certificate in it")) } else { Ok(found) }
 }
 
-fn private_key(material: &Material) -> Result<PrivateKeyDer<'static>, Failure> {
-    PrivateKeyDer::from_pem_slice(&secret::pem(material)?).map_err(|error| unusable(material, &error.to_string()))
+fn private_key(text: &SecretText) -> Result<PrivateKeyDer<'static>, Failure> {
+    PrivateKeyDer::from_pem_slice(&secret::pem(text)?).map_err(|error| unusable(text, &error.to_string()))
 }
 
 fn wrong(message: String) -> Failure {

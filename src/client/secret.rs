@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
-use crate::config::Material;
+use crate::config::SecretText;
 use crate::storage::{Failure, FailureReason};
 
 /// Files with secrets are small; a larger one is a mistake.
@@ -16,12 +16,12 @@ const SIZE_MAX: u64 = 64 << 10;
 /// # Errors
 /// [`FailureReason::Credentials`] for what cannot be had, is empty, or cannot stand in a header. The content is in no
 /// message.
-pub(super) async fn token(material: &Material) -> Result<String, Failure> {
-    let token = password(material).await?;
+pub(super) async fn token(given: &SecretText) -> Result<String, Failure> {
+    let token = password(given).await?;
     match token {
-        token if token.is_empty() => Err(refused(name(material), "is empty; it must hold the token")),
+        token if token.is_empty() => Err(refused(name(given), "is empty; it must hold the token")),
         token if !token.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') => {
-            Err(refused(name(material), "holds characters that cannot stand in a header; it must hold the token alone"))
+            Err(refused(name(given), "holds characters that cannot stand in a header; it must hold the token alone"))
         }
         token => Ok(token),
     }
@@ -31,17 +31,17 @@ pub(super) async fn token(material: &Material) -> Result<String, Failure> {
 ///
 /// # Errors
 /// As of [`token`]; a password may be empty.
-pub(super) async fn password(material: &Material) -> Result<String, Failure> {
-    let text = match material {
-        Material::File(file) => Cow::Owned(read(file).await?),
-        Material::Inline { secret, .. } => Cow::Borrowed(secret.expose()),
-        Material::Missing(why) => return Err(missing(why)),
+pub(super) async fn password(given: &SecretText) -> Result<String, Failure> {
+    let text = match given {
+        SecretText::File(file) => Cow::Owned(read(file).await?),
+        SecretText::Inline { secret, .. } => Cow::Borrowed(secret.expose()),
+        SecretText::Missing(why) => return Err(missing(why)),
     };
     let text = text.trim();
     // RFC 7617, section 2: no control characters in user-id and password.
     if text.contains(char::is_control) {
         let why = "holds a line break or another control character within the secret";
-        return Err(refused(name(material), why));
+        return Err(refused(name(given), why));
     }
     Ok(text.to_owned())
 }
@@ -50,11 +50,11 @@ pub(super) async fn password(material: &Material) -> Result<String, Failure> {
 ///
 /// # Errors
 /// [`FailureReason::Credentials`] for what cannot be had.
-pub(super) fn pem(material: &Material) -> Result<Vec<u8>, Failure> {
-    let file = match material {
-        Material::File(file) => file,
-        Material::Inline { secret, .. } => return Ok(secret.expose().into()),
-        Material::Missing(why) => return Err(missing(why)),
+pub(super) fn pem(given: &SecretText) -> Result<Vec<u8>, Failure> {
+    let file = match given {
+        SecretText::File(file) => file,
+        SecretText::Inline { secret, .. } => return Ok(secret.expose().into()),
+        SecretText::Missing(why) => return Err(missing(why)),
     };
     let metadata = std::fs::metadata(file).map_err(|error| unreadable(file, &error))?;
     if !metadata.is_file() {
@@ -64,11 +64,11 @@ pub(super) fn pem(material: &Material) -> Result<Vec<u8>, Failure> {
 }
 
 /// What messages call it.
-pub(super) fn name(material: &Material) -> impl fmt::Display {
-    match material {
-        Material::File(file) => file.display().to_string(),
-        Material::Inline { origin, .. } => origin.to_string(),
-        Material::Missing(why) => why.to_string(),
+pub(super) fn name(given: &SecretText) -> impl fmt::Display {
+    match given {
+        SecretText::File(file) => file.display().to_string(),
+        SecretText::Inline { origin, .. } => origin.to_string(),
+        SecretText::Missing(why) => why.to_string(),
     }
 }
 
@@ -107,7 +107,7 @@ mod tests {
     async fn check(content: &str, want: &str) {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), content).expect("written");
-        let failure = token(&Material::File(file.path().into())).await.expect_err(content);
+        let failure = token(&SecretText::File(file.path().into())).await.expect_err(content);
         assert_eq!(failure.reason, FailureReason::Credentials);
         assert!(failure.message.contains(want), "{content:?}: {failure}");
     }
@@ -121,7 +121,7 @@ mod tests {
         check(&"x".repeat(70_000), "larger than 65536 bytes").await;
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), "  abc.def=\r\n").expect("written");
-        assert_eq!(token(&Material::File(file.path().into())).await.expect("a token"), "abc.def=");
+        assert_eq!(token(&SecretText::File(file.path().into())).await.expect("a token"), "abc.def=");
     }
 
     #[tokio::test]
@@ -130,7 +130,7 @@ mod tests {
         let pipe = folder.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().is_ok_and(|status| status.success()));
         for file in [pipe.as_path(), folder.path()] {
-            let file = &Material::File(file.into());
+            let file = &SecretText::File(file.into());
             let failure = token(file).await.expect_err("no token");
             assert!(failure.message.ends_with("is not a regular file"), "{failure}");
             assert!(pem(file).is_err());
@@ -139,7 +139,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_stands_inline_is_named_and_not_shown() {
-        let inline = |text: &str| Material::Inline {
+        let inline = |text: &str| SecretText::Inline {
             origin: "key \"token\" of Secret agents/metrics".into(),
             secret: crate::config::Secret::new(text),
         };
@@ -147,7 +147,7 @@ mod tests {
         let failure = token(&inline("hunter2\u{7f}x")).await.expect_err("a control character");
         assert!(failure.message.starts_with("key \"token\" of Secret agents/metrics holds"), "{failure}");
         assert!(!failure.message.contains("hunter2"), "{failure}");
-        let missing = Material::Missing("there is no Secret agents/metrics".into());
+        let missing = SecretText::Missing("there is no Secret agents/metrics".into());
         for failure in [token(&missing).await.expect_err("none"), pem(&missing).expect_err("none")] {
             assert_eq!(failure.reason, FailureReason::Credentials);
             assert_eq!(failure.message, "there is no Secret agents/metrics");

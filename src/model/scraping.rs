@@ -37,20 +37,20 @@ pub enum Credentials {
     /// A scheme such as `Bearer`, and what follows it.
     Authorization {
         scheme: Arc<str>,
-        credentials: Material,
+        credentials: SecretText,
     },
     Basic {
-        username: Material,
-        password: Material,
+        username: SecretText,
+        password: SecretText,
     },
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClientTls {
     /// PEM bundle that replaces the built-in roots.
-    pub ca: Option<Material>,
+    pub ca: Option<SecretText>,
     /// Client certificate and key, PEM; both or none.
-    pub certificate: Option<(Material, Material)>,
+    pub certificate: Option<(SecretText, SecretText)>,
     /// The name that is asked for and that the certificate must have, where it is another one than that of the URL.
     pub server_name: Option<Arc<str>>,
     pub insecure_skip_verify: bool,
@@ -58,7 +58,7 @@ pub struct ClientTls {
 
 /// A token, password, certificate or key, and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Material {
+pub enum SecretText {
     File(PathBuf),
     /// The text itself; `origin` is what messages call it.
     Inline {
@@ -111,7 +111,7 @@ impl Scraping {
 // === impl Credentials ===
 
 impl Credentials {
-    pub fn bearer(token: Material) -> Self {
+    pub fn bearer(token: SecretText) -> Self {
         Self::Authorization { scheme: "Bearer".into(), credentials: token }
     }
 }
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_shown_and_equals_its_like() {
-        let inline = |text: &str| Material::Inline { origin: "a key".into(), secret: Secret::new(text) };
+        let inline = |text: &str| SecretText::Inline { origin: "a key".into(), secret: Secret::new(text) };
         assert_eq!(format!("{:?}", inline("hunter2")), "Inline { origin: \"a key\", secret: Secret(…) }");
         assert_eq!(inline("a"), inline("a"));
         assert_ne!(inline("a"), inline("b"));

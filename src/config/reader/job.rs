@@ -9,7 +9,7 @@ use super::{Names, parts, typed};
 use crate::config::key_path::KeyPath;
 use crate::config::mistake::Mistakes;
 use crate::config::{
-    ClientConfig, ClientTls, Credentials, FileSd, HttpSd, Job, Material, ScrapeProtocol, Scraping, Secret,
+    ClientConfig, ClientTls, Credentials, FileSd, HttpSd, Job, ScrapeProtocol, Scraping, Secret, SecretText,
     StaticTarget, duration, file,
 };
 use crate::model::Identity;
@@ -70,11 +70,11 @@ fn client(
     tls: file::TlsConfig,
     folder: &Path,
 ) -> ClientConfig {
-    let resolve = |file: String| Material::File(folder.join(file));
+    let resolve = |file: String| SecretText::File(folder.join(file));
     let credentials = match (bearer_token_file, basic_auth) {
         (Some(token), _) => Credentials::bearer(resolve(token)),
         (None, Some(basic)) => {
-            let username = Material::Inline { origin: "username".into(), secret: Secret::new(basic.username) };
+            let username = SecretText::Inline { origin: "username".into(), secret: Secret::new(basic.username) };
             Credentials::Basic { username, password: resolve(basic.password_file) }
         }
         (None, None) => Credentials::None,
