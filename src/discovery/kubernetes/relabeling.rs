@@ -93,6 +93,15 @@ impl Rule {
         self.source_labels.iter().chain(compared).map(String::as_str)
     }
 
+    /// Whether the rule says that a target stays, or where it is.
+    pub fn decides(&self) -> bool {
+        match &self.action {
+            Action::Keep(_) | Action::Drop(_) | Action::KeepEqual { .. } | Action::DropEqual { .. } => true,
+            Action::Replace { target, .. } => target.starts_with("__"),
+            _ => false,
+        }
+    }
+
     /// Whether the target stays.
     fn follow(&self, labels: &mut LabelSet) -> Result<bool, TooLong> {
         let value = self.value(labels)?;

@@ -37,6 +37,11 @@ impl Template {
         self.0.is_empty()
     }
 
+    /// Whether it begins with a text, whatever the groups are.
+    pub(super) fn starts_with(&self, start: &str) -> bool {
+        matches!(self.0.first(), Some(Part::Text(text)) if text.starts_with(start))
+    }
+
     /// `None` when the text would be longer than `length_max` bytes.
     pub(super) fn expand(&self, captures: &Captures<'_>, length_max: usize) -> Option<String> {
         let mut text = String::new();
