@@ -46,7 +46,7 @@ pub(super) struct Answered<S> {
 }
 
 /// Why there is neither a page nor a failure of its own.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Unanswered {
     /// The connection broke, or what came is no HTTP.
     Broken,

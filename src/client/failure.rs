@@ -137,7 +137,9 @@ fn tls(error: &rustls::Error) -> String {
 fn alert(alert: AlertDescription) -> String {
     match alert {
         AlertDescription::CertificateRequired => {
-            "it wants a client certificate; set cert_file and key_file in tls_config".into()
+            "it wants a client certificate; set cert_file and key_file in tls_config (of a monitor: cert and keySecret in \
+             tlsConfig)"
+                .into()
         }
         AlertDescription::BadCertificate
         | AlertDescription::UnknownCA
@@ -164,14 +166,14 @@ fn certificate(error: &CertificateError) -> String {
             format!("the certificate is not valid before {}", time(not_before.as_secs()))
         }
         CertificateError::UnknownIssuer => "the certificate comes from an issuer that is not trusted; \
-             set ca_file in tls_config to the certificate of its CA"
+             set ca_file in tls_config (of a monitor: ca in tlsConfig) to the certificate of its CA"
             .into(),
         CertificateError::BadSignature => "the certificate is signed with another key than that of the trusted CA \
              of the same name; is the file ca_file in tls_config up to date?"
             .into(),
-        CertificateError::NotValidForName => "the certificate is for another host name".into(),
+        CertificateError::NotValidForName => format!("the certificate is for another host name{NAME_HINT}"),
         CertificateError::NotValidForNameContext { expected, presented } => {
-            format!("the certificate is not for {} but for {}", expected.to_str(), names(presented))
+            format!("the certificate is not for {} but for {}{NAME_HINT}", expected.to_str(), names(presented))
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "the certificate is not for serving (its extended key usage has no serverAuth)".into()
@@ -183,6 +185,8 @@ fn certificate(error: &CertificateError) -> String {
         other => format!("the certificate cannot be verified: {other}"),
     }
 }
+
+const NAME_HINT: &str = "; where that is right, set server_name in tls_config (of a monitor: serverName in tlsConfig)";
 
 const CA_AS_SERVING: &str = "the certificate is a CA certificate used as serving certificate: give the target one that \
      its CA signed, or that is made with basicConstraints=CA:FALSE, and trust it with ca_file in tls_config";

@@ -10,6 +10,7 @@ mod spec;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use serde_json::Value;
 use super::answer::Mistakes;
 use super::meta_labels::{Candidate, is_unknown, sanitized};
 use super::namespace::Namespace;
+use super::pod::Pod;
 use super::relabeling::url::{ADDRESS, METRICS_PATH, PARAMETER_PREFIX, SCHEME};
 use super::relabeling::{LabelSet, relabel};
 use crate::config::{ClientConfig, Omissions, ScrapeProtocol, Scraping, check_url, duration};
@@ -71,6 +73,10 @@ pub(super) struct Scrapings(HashSet<Arc<Scraping>>);
 
 /// Endpoints of a monitor; the largest ones in use have some ten.
 const ENDPOINTS_MAX: usize = 64;
+
+/// Whoever may write monitors in one namespace must not speak for the pods of others.
+const ELSEWHERE: &str =
+    "relabelings lead away from the addresses of the pod, which only a monitor of its own namespace may do";
 
 const INTERVAL: &str = "__scrape_interval__";
 const TIMEOUT: &str = "__scrape_timeout__";
@@ -232,6 +238,9 @@ impl Monitor {
         let url = labels.url(&endpoint.parameters)?;
         check_url(&url)?;
         let pod = candidate.pod;
+        if self.name.namespace != pod.identity.namespace && !leads_to(pod, labels.get(ADDRESS)) {
+            return Err(ELSEWHERE.into());
+        }
         Ok(Some(Target {
             id: TargetId::of_life(job.0, &url, &pod.identity, pod.uid),
             url,
@@ -305,6 +314,13 @@ impl Monitor {
             }
         }
     }
+}
+
+/// Whether an address, with or without a port, is one of the pod.
+fn leads_to(pod: &Pod, address: &str) -> bool {
+    let with_port = address.parse().map(|socket: SocketAddr| socket.ip());
+    let host = with_port.or_else(|_| address.trim_matches(['[', ']']).parse::<IpAddr>());
+    host.is_ok_and(|host| pod.addresses().any(|own| own == host))
 }
 
 fn relabeled(endpoint: &Endpoint, mut labels: LabelSet) -> Result<Option<LabelSet>, String> {

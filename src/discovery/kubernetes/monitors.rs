@@ -130,15 +130,20 @@ impl Answer {
 
     fn all(&self) -> (Vec<Arc<Target>>, Omissions) {
         let mut omissions = Omissions::default();
-        let mut targets = Vec::new();
-        for known in self.known.values() {
+        let mut found: Vec<(bool, &Arc<Target>)> = Vec::new();
+        for ((namespace, _), known) in &self.known {
             known.tell(self, &mut omissions);
-            targets.extend(known.found.values().flat_map(|(_, found)| found.targets.iter().cloned()));
+            let of_known = known.found.iter().flat_map(|(name, (_, found))| {
+                let is_foreign = name != namespace;
+                found.targets.iter().map(move |target| (is_foreign, target))
+            });
+            found.extend(of_known);
         }
-        // Stable: of two monitors that lead to one page, the first decides how it is scraped.
-        targets.sort_by(|a: &Arc<Target>, b| place(a).cmp(&place(b)));
-        targets.dedup_by(|later, first| place(later) == place(first));
-        (targets, omissions)
+        // Of several monitors that lead to one page the first decides how it is scraped, and one of the pod's own
+        // namespace before others.
+        found.sort_by(|(a_foreign, a), (b_foreign, b)| place(a).cmp(&place(b)).then(a_foreign.cmp(b_foreign)));
+        found.dedup_by(|(_, later), (_, first)| place(later) == place(first));
+        (found.into_iter().map(|(_, target)| target.clone()).collect(), omissions)
     }
 }
 

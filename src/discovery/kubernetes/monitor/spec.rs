@@ -131,10 +131,13 @@ pub(super) fn of_spec(key: &str) -> Option<Effect> {
         | "scrapeProtocols"
         | "podMetricsEndpoints"
         | "endpoints" => Effect::Followed,
-        // Node labels are told where rules look at them. Pods are selected by watches, of which there is one way.
-        "attachMetadata" | "selectorMechanism" | "serviceDiscoveryRole" | "keepDroppedTargets" => Effect::None,
-        // Both kinds of histogram are read where a target has them.
-        "scrapeNativeHistograms"
+        // Node labels are told where rules look at them. Pods are selected by watches, of which there is one way. Both
+        // kinds of histogram are read where a target has them.
+        "attachMetadata"
+        | "selectorMechanism"
+        | "serviceDiscoveryRole"
+        | "keepDroppedTargets"
+        | "scrapeNativeHistograms"
         | "scrapeClassicHistograms"
         | "nativeHistogramBucketLimit"
         | "nativeHistogramMinBucketFactor"

@@ -444,3 +444,26 @@ fn a_page_that_several_monitors_mean_is_scraped_once() {
     let mut world = World::of(&[POD, &first, &pod_monitor("[{port: metrics}]")]);
     assert_eq!(world.scraping(Role::PodMonitor).interval.as_secs(), 20);
 }
+
+#[test]
+fn a_monitor_of_another_namespace_cannot_speak_for_a_pod() {
+    let elsewhere = |rule: &str| {
+        pod_monitor(&format!("[{{port: metrics, interval: 1h, relabelings: [{rule}]}}]"))
+            .replace("namespace: shop", "namespace: bar")
+            .replace("spec: {", "spec: {namespaceSelector: {any: true}, ")
+    };
+    let check = |rule: &str, expected: &[&str]| {
+        World::of(&[POD, &elsewhere(rule)]).check(Role::PodMonitor, expected);
+    };
+    check("{targetLabel: __address__, replacement: '10.0.0.1:1'}", &["http://10.0.0.1:1/metrics shop/web-1"]);
+    check("{targetLabel: __address__, replacement: '[fd00::1]'}", &["http://[fd00::1]/metrics shop/web-1"]);
+    let refused = "! PodMonitor bar/web podMetricsEndpoints[0], pod shop/web-1: relabelings lead away from the addresses of \
+        the pod, which only a monitor of its own namespace may do";
+    check("{targetLabel: __address__, replacement: '10.0.0.2:9102'}", &[refused]);
+    check("{targetLabel: __address__, replacement: 'evil.example:80'}", &[refused]);
+    let own = pod_monitor("[{port: metrics, relabelings: [{targetLabel: __address__, replacement: 'exporter:80'}]}]");
+    World::of(&[POD, &own]).check(Role::PodMonitor, &["http://exporter:80/metrics shop/web-1"]);
+    // Nor does it change how the pod's own namespace wants it scraped.
+    let mut world = World::of(&[POD, &elsewhere(""), &pod_monitor("[{port: metrics, interval: 20s}]")]);
+    assert_eq!(world.scraping(Role::PodMonitor).interval.as_secs(), 20);
+}
