@@ -6,6 +6,7 @@
 mod candidates;
 mod credentials;
 mod endpoint;
+mod selector;
 mod spec;
 
 use std::collections::HashSet;
@@ -14,7 +15,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::Value;
 
 use super::answer::Mistakes;
@@ -28,6 +28,7 @@ use crate::model::selector::Selector;
 use crate::model::{Target, TargetId};
 use credentials::Materials;
 use endpoint::{Endpoint, told};
+use selector::selector;
 use spec::Spec;
 
 /// What a monitor says, checked.
@@ -348,47 +349,6 @@ fn freshness(interval: Duration, job: &Scraping) -> Duration {
     match job.freshness == Scraping::default_freshness(job.interval) {
         true => Scraping::default_freshness(interval),
         false => job.freshness.max(interval),
-    }
-}
-
-/// A `LabelSelector` by way of its text.
-fn selector(given: &LabelSelector) -> Result<Selector, String> {
-    let mut parts = Vec::new();
-    let labels = given.match_labels.iter().flatten();
-    for (key, value) in labels {
-        parts.push(format!("{}={}", word("matchLabels", key)?, word("matchLabels", value)?));
-    }
-    for (i, expression) in given.match_expressions.iter().flatten().enumerate() {
-        let place = format!("matchExpressions[{i}]");
-        let key = word(&place, &expression.key)?;
-        let values: Result<Vec<&str>, _> =
-            expression.values.iter().flatten().map(|value| word(&place, value)).collect();
-        let values = values?.join(",");
-        let has_values = expression.values.as_ref().is_some_and(|values| !values.is_empty());
-        parts.push(match expression.operator.as_str() {
-            "In" if has_values => format!("{key} in ({values})"),
-            "NotIn" if has_values => format!("{key} notin ({values})"),
-            "Exists" if !has_values => key.to_owned(),
-            "DoesNotExist" if !has_values => format!("!{key}"),
-            "In" | "NotIn" | "Exists" | "DoesNotExist" => {
-                return Err(format!("selector.{place}.values: do not fit the operator {}", expression.operator));
-            }
-            other => {
-                return Err(format!(
-                    "selector.{place}.operator: expected In, NotIn, Exists or DoesNotExist, found {other:?}"
-                ));
-            }
-        });
-    }
-    Selector::parse(&parts.join(",")).map_err(|error| format!("selector: {error}"))
-}
-
-/// Text without what has a meaning in a selector.
-fn word<'t>(place: &str, text: &'t str) -> Result<&'t str, String> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
-    match text.chars().all(is_plain) {
-        true => Ok(text),
-        false => Err(format!("selector.{place}: expected label keys and values, found {text:?}")),
     }
 }
 
