@@ -5,34 +5,41 @@
 //! change; their content never reaches a log or an error.
 
 mod body;
+mod connection;
 mod failure;
+mod named;
 mod plain;
 mod redirect;
 mod secret;
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
 };
 use reqwest::header::{HeaderName, TRANSFER_ENCODING};
 use reqwest::{Certificate, Identity, Response, StatusCode, Version};
 
-use crate::config::{ClientConfig, Credentials};
+use crate::config::{ClientConfig, Credentials, SecretText};
 use crate::storage::{Failure, FailureReason};
 use body::{Body, TooLarge};
 use failure::{find, root_cause, too_large};
+use named::Named;
 
 /// A pool of connections with one set of credentials.
 pub struct Client {
     config: ClientConfig,
-    /// The pool, and the state of the TLS files it was built from.
-    pool: Mutex<Option<(Vec<FileStamp>, reqwest::Client)>>,
+    pool: Built<reqwest::Client>,
+    /// For https URLs where the certificate has a name of its own.
+    named: Built<Arc<Named>>,
     /// For plain URLs without credentials, which most targets in a cluster have.
     plain: plain::Connections,
 }
+
+/// What is built from TLS files, and their state at that time.
+struct Built<T>(Mutex<Option<(Vec<FileStamp>, T)>>);
 
 /// A request besides its URL.
 #[derive(Clone, Debug)]
@@ -68,7 +75,8 @@ const ERROR_PAGE_SIZE_MAX: usize = 1 << 10;
 
 impl Client {
     pub fn new(config: ClientConfig) -> Self {
-        Self { config, pool: Mutex::new(None), plain: plain::Connections::default() }
+        let plain = plain::Connections::default();
+        Self { config, pool: Built::default(), named: Built::default(), plain }
     }
 
     /// Fetches a page.
@@ -90,17 +98,15 @@ impl Client {
         {
             return outcome;
         }
-        let call =
-            self.pool()?.get(url).header(ACCEPT, request.accept.clone()).header(ACCEPT_ENCODING, body::ENCODINGS);
-        let call = call.headers(request.headers.clone());
-        let call = match &self.config.credentials {
-            Credentials::None => call,
-            Credentials::BearerTokenFile(file) => call.bearer_auth(secret::token(file).await?),
-            Credentials::Basic { username, password_file } => {
-                call.basic_auth(username, Some(secret::password(password_file).await?))
-            }
-        };
         let https = url.starts_with("https:");
+        let call = self.pool()?.get(url).headers(request.headers.clone());
+        let call = self.authorize(call).await?;
+        if let Some(name) = self.config.tls.server_name.as_ref().filter(|_| https) {
+            let named = self.named.get(&self.stamps(), || Named::new(name, &self.config.tls).map(Arc::new))?;
+            let headers = call.build().map_err(|error| failure::of_request(&error, https, request.timeout))?;
+            return named.get(url, &Request { headers: headers.headers().clone(), ..request.clone() }).await;
+        }
+        let call = call.header(ACCEPT, request.accept.clone()).header(ACCEPT_ENCODING, body::ENCODINGS);
         let response = call.send().await.map_err(|error| failure::of_request(&error, https, request.timeout))?;
         if response.status() != StatusCode::OK {
             return Err(refusal(response, https).await);
@@ -108,24 +114,36 @@ impl Client {
         receive(response, request).await
     }
 
-    /// The pool, built anew when one of the TLS files changed.
-    fn pool(&self) -> Result<reqwest::Client, Failure> {
-        let stamps: Vec<_> = self.tls_files().map(|file| stamp(file)).collect();
-        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*pool {
-            Some((built_from, client)) if *built_from == stamps => Ok(client.clone()),
-            _ => {
-                let client = self.build()?;
-                *pool = Some((stamps, client.clone()));
-                Ok(client)
+    async fn authorize(&self, call: reqwest::RequestBuilder) -> Result<reqwest::RequestBuilder, Failure> {
+        Ok(match &self.config.credentials {
+            Credentials::None => call,
+            Credentials::Authorization { scheme, credentials } => {
+                let value = format!("{scheme} {}", secret::token(credentials).await?);
+                let mut value = HeaderValue::try_from(value).map_err(|_| {
+                    Failure::new(FailureReason::Credentials, "the authorization type cannot stand in a header")
+                })?;
+                value.set_sensitive(true);
+                call.header(AUTHORIZATION, value)
             }
-        }
+            Credentials::Basic { username, password } => {
+                call.basic_auth(secret::password(username).await?, Some(secret::password(password).await?))
+            }
+        })
     }
 
-    fn tls_files(&self) -> impl Iterator<Item = &PathBuf> {
+    fn pool(&self) -> Result<reqwest::Client, Failure> {
+        self.pool.get(&self.stamps(), || self.build())
+    }
+
+    /// The state of the TLS files now.
+    fn stamps(&self) -> Vec<FileStamp> {
         let tls = &self.config.tls;
         let pair = tls.certificate.iter().flat_map(|(certificate, key)| [certificate, key]);
-        tls.ca_file.iter().chain(pair)
+        let file = |text: &SecretText| match text {
+            SecretText::File(file) => stamp(file),
+            SecretText::Inline { .. } | SecretText::Missing(_) => None,
+        };
+        tls.ca.iter().chain(pair).map(file).collect()
     }
 
     fn build(&self) -> Result<reqwest::Client, Failure> {
@@ -134,9 +152,7 @@ impl Client {
         match self.builder()?.build() {
             Ok(client) => Ok(client),
             // A machine without root certificates can still scrape plain HTTP.
-            Err(_) if self.config.tls.ca_file.is_none() => {
-                self.builder()?.tls_certs_only([]).build().map_err(unbuildable)
-            }
+            Err(_) if self.config.tls.ca.is_none() => self.builder()?.tls_certs_only([]).build().map_err(unbuildable),
             Err(error) => Err(unbuildable(error)),
         }
     }
@@ -149,15 +165,39 @@ impl Client {
             .redirect(redirect::policy())
             .user_agent(AGENT)
             .tls_danger_accept_invalid_certs(tls.insecure_skip_verify);
-        if let Some(file) = &tls.ca_file {
-            let roots = Certificate::from_pem_bundle(&secret::pem(file)?).map_err(|error| unusable(file, &error))?;
-            builder = builder.tls_certs_only(roots);
+        if let Some(ca) = &tls.ca {
+            let roots = Certificate::from_pem_bundle(&secret::pem(ca)?);
+            builder = builder.tls_certs_only(roots.map_err(|error| unusable(ca, &root_cause(&error)))?);
         }
         if let Some((certificate, key)) = &tls.certificate {
             let pem = [secret::pem(certificate)?, b"\n".to_vec(), secret::pem(key)?].concat();
-            builder = builder.identity(Identity::from_pem(&pem).map_err(|error| unusable(certificate, &error))?);
+            let identity = Identity::from_pem(&pem);
+            builder = builder.identity(identity.map_err(|error| unusable(certificate, &root_cause(&error)))?);
         }
         Ok(builder)
+    }
+}
+
+// === impl Built ===
+
+impl<T: Clone> Built<T> {
+    /// What was built, or is built anew when one of the files changed.
+    fn get(&self, stamps: &[FileStamp], build: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+        let mut built = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*built {
+            Some((built_from, value)) if built_from == stamps => Ok(value.clone()),
+            _ => {
+                let value = build()?;
+                *built = Some((stamps.to_vec(), value.clone()));
+                Ok(value)
+            }
+        }
+    }
+}
+
+impl<T> Default for Built<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
     }
 }
 
@@ -166,8 +206,8 @@ fn stamp(file: &Path) -> FileStamp {
     Some((metadata.len(), metadata.modified().ok()?))
 }
 
-fn unusable(file: &Path, error: &reqwest::Error) -> Failure {
-    Failure::new(FailureReason::Credentials, format!("{} holds no usable PEM: {}", file.display(), root_cause(error)))
+fn unusable(text: &SecretText, why: &str) -> Failure {
+    Failure::new(FailureReason::Credentials, format!("{} holds no usable PEM: {why}", secret::name(text)))
 }
 
 /// An answer that is no page; a TLS port may say so in the page of a 400.

@@ -28,7 +28,7 @@ pub use reader::{load, read, text};
 pub use target_group::{PageError, target_groups};
 pub use text_file::read_text;
 
-pub use crate::model::{ClientConfig, ClientTls, Credentials, ScrapeProtocol, Scraping};
+pub use crate::model::{ClientConfig, ClientTls, Credentials, ScrapeProtocol, Scraping, Secret, SecretText};
 
 use std::path::PathBuf;
 use std::sync::Arc;

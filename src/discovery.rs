@@ -6,7 +6,7 @@
 
 mod files;
 #[allow(dead_code, reason = "the watches that feed it come next")]
-mod kubernetes;
+pub mod kubernetes;
 mod source;
 
 use std::collections::BTreeMap;

@@ -13,7 +13,7 @@ pub mod selector;
 pub use address::redacted;
 pub use inventory::{Cluster, Inventory, Object, ObjectReference, PodWithoutTarget, Resources};
 pub use native_histogram::{Buckets, NativeHistogram};
-pub use scraping::{ClientConfig, ClientTls, Credentials, ScrapeProtocol, Scraping};
+pub use scraping::{ClientConfig, ClientTls, Credentials, ScrapeProtocol, Scraping, Secret, SecretText};
 
 use std::fmt;
 use std::sync::Arc;

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use plimsoll::client::{Client, Page, Request};
-use plimsoll::config::{ClientConfig, ClientTls};
+use plimsoll::config::{ClientConfig, ClientTls, Credentials, Secret, SecretText};
 use plimsoll::storage::{Failure, FailureReason};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -87,7 +87,7 @@ fn certificate(names: &[&str]) -> CertificateParams {
 }
 
 fn trusting(file: &tempfile::NamedTempFile) -> ClientTls {
-    ClientTls { ca_file: Some(file.path().to_owned()), ..ClientTls::default() }
+    ClientTls { ca: Some(SecretText::File(file.path().to_owned())), ..ClientTls::default() }
 }
 
 #[tokio::test]
@@ -142,7 +142,10 @@ async fn a_client_certificate_is_presented_and_taken_up_when_its_files_change() 
         std::fs::write(&pair.1, key.serialize_pem()).expect("written");
     };
     write(bad.pem(), &other);
-    let tls = ClientTls { certificate: Some(pair.clone()), ..trusting(&ca) };
+    let tls = ClientTls {
+        certificate: Some((SecretText::File(pair.0.clone()), SecretText::File(pair.1.clone()))),
+        ..trusting(&ca)
+    };
     let target = Client::new(ClientConfig { tls, ..ClientConfig::default() });
     let failure = target.get(&url, &request()).await.expect_err("a certificate nobody trusts");
     assert_eq!(failure.reason, FailureReason::Tls, "{failure}");
@@ -229,4 +232,126 @@ async fn a_connection_is_used_again_until_the_target_closes_it() {
         assert_eq!(page.body, b"load 5\n");
     }
     assert_eq!(connections.load(Ordering::SeqCst), 3);
+}
+
+/// A TLS target that keeps connections, with its certificate; counts handshakes and tells the names it was asked for.
+async fn tls_named(
+    name: &str,
+) -> (u16, String, Arc<AtomicUsize>, tokio::sync::mpsc::UnboundedReceiver<Option<String>>) {
+    install_crypto();
+    let key = KeyPair::generate().expect("a key");
+    let certificate = certificate(&[name]).self_signed(&key).expect("a certificate");
+    let der = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
+    let config = rustls::ServerConfig::builder().with_no_client_auth();
+    let config = config.with_single_cert(vec![certificate.der().clone()], der.into()).expect("a pair");
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let (handshakes, (asked, names)) = (Arc::new(AtomicUsize::new(0)), tokio::sync::mpsc::unbounded_channel());
+    let counted = handshakes.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            counted.fetch_add(1, Ordering::SeqCst);
+            drop(asked.send(stream.get_ref().1.server_name().map(str::to_owned)));
+            for answer in [GOOD, CHUNKED] {
+                let mut head = [0_u8; 4096];
+                drop(stream.read(&mut head).await);
+                drop(stream.write_all(answer.as_bytes()).await);
+            }
+        }
+    });
+    (port, certificate.pem(), handshakes, names)
+}
+
+fn inline(text: &str) -> SecretText {
+    SecretText::Inline { origin: "key \"ca.crt\" of Secret agents/tls".into(), secret: Secret::new(text) }
+}
+
+#[tokio::test]
+async fn a_certificate_may_have_another_name_than_the_url() {
+    let (port, pem, handshakes, mut names) = tls_named("metrics.agents.svc").await;
+    let url = format!("https://127.0.0.1:{port}/metrics");
+    let tls = |name: Option<&str>| ClientTls {
+        ca: Some(inline(&pem)),
+        server_name: name.map(Into::into),
+        ..ClientTls::default()
+    };
+    check_failure(&url, tls(None), FailureReason::Tls, "is not for 127.0.0.1 but for metrics.agents.svc").await;
+    let other = "is not for other.agents.svc but for metrics.agents.svc";
+    check_failure(&url, tls(Some("other.agents.svc")), FailureReason::Tls, other).await;
+    check_failure(&url, tls(Some("a b")), FailureReason::Tls, "\"a b\" is neither a host name nor an address").await;
+    let named = ClientTls { server_name: Some("metrics.agents.svc".into()), ..ClientTls::default() };
+    check_failure(&url, named.clone(), FailureReason::Tls, "an issuer that is not trusted").await;
+    assert_eq!(handshakes.load(Ordering::SeqCst), 0, "a client that does not trust the target talks to it");
+
+    let client = Client::new(ClientConfig { tls: tls(Some("metrics.agents.svc")), ..ClientConfig::default() });
+    for _ in 0..4 {
+        let page = client.get(&url, &request()).await.unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(page.body, b"load 5\n");
+    }
+    assert_eq!(handshakes.load(Ordering::SeqCst), 2, "a connection serves until the target closes it");
+    assert_eq!(names.recv().await.flatten().as_deref(), Some("metrics.agents.svc"));
+    let anyone = ClientTls { insecure_skip_verify: true, ..named };
+    assert!(get(&url, anyone).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_server_name_does_not_hide_why_a_scrape_fails() {
+    let named = |tls: ClientTls| ClientTls { server_name: Some("localhost".into()), ..tls };
+    let url = format!("https://127.0.0.1:{}/", plain(GOOD).await);
+    check_failure(&url, named(ClientTls::default()), FailureReason::Tls, "does not speak TLS on this port").await;
+    let (port, _) = tls(certificate(&["localhost"])).await;
+    let broken = ClientTls { ca: Some(inline("no PEM")), ..ClientTls::default() };
+    let url = format!("https://127.0.0.1:{port}/");
+    check_failure(
+        &url,
+        named(broken),
+        FailureReason::Credentials,
+        "key \"ca.crt\" of Secret agents/tls holds no usable PEM",
+    )
+    .await;
+    let free = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
+    check_failure(&format!("https://{free}/"), named(ClientTls::default()), FailureReason::Connect, "no connection")
+        .await;
+}
+
+#[tokio::test]
+async fn nothing_is_sent_without_the_credentials_that_are_missing() {
+    install_crypto();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}/metrics", listener.local_addr().expect("an address"));
+    let missing = || SecretText::Missing("PodMonitor agents/web: there is no Secret agents/token".into());
+    let secret = || inline("hunter2");
+    for credentials in [
+        Credentials::bearer(missing()),
+        Credentials::Basic { username: missing(), password: secret() },
+        Credentials::Basic { username: secret(), password: missing() },
+        Credentials::Authorization { scheme: "a\nb".into(), credentials: secret() },
+    ] {
+        let client = Client::new(ClientConfig { credentials, ..ClientConfig::default() });
+        let failure = client.get(&url, &request()).await.expect_err("no credentials");
+        assert_eq!(failure.reason, FailureReason::Credentials, "{failure}");
+    }
+    let accepted = tokio::time::timeout(Duration::from_millis(1), listener.accept()).await;
+    assert!(accepted.is_err(), "the target was asked");
+}
+
+#[tokio::test]
+async fn an_authorization_of_any_scheme_is_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}/metrics", listener.local_addr().expect("an address"));
+    install_crypto();
+    let credentials = Credentials::Authorization { scheme: "Token".into(), credentials: inline(" abc\n") };
+    let client = Client::new(ClientConfig { credentials, ..ClientConfig::default() });
+    let request = request();
+    let served = async {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut head = vec![0_u8; 4096];
+        let length = stream.read(&mut head).await.expect("a request");
+        drop(stream.write_all(GOOD.as_bytes()).await);
+        String::from_utf8_lossy(&head[..length]).into_owned()
+    };
+    let (page, head) = tokio::join!(client.get(&url, &request), served);
+    assert!(page.is_ok() && head.contains("authorization: Token abc\r\n"), "{head}");
 }

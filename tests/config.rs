@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use plimsoll::config::reader::read;
-use plimsoll::config::{self, Aggregation, Credentials, Level, RangeBoundary, ScrapeProtocol, Shape};
+use plimsoll::config::{self, Aggregation, Credentials, Level, RangeBoundary, ScrapeProtocol, SecretText, Shape};
 use serde_json::Value;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/config");
@@ -159,10 +159,12 @@ fn left_out_keys_get_their_documented_defaults() {
 fn every_key_reaches_the_configuration() {
     let config = fixture("every-key.good.yaml");
     let job = &config.jobs[0];
-    assert_eq!(job.scraping.client.credentials, Credentials::BearerTokenFile("/etc/plimsoll/token".into()));
+    assert_eq!(job.scraping.client.credentials, Credentials::bearer(SecretText::File("/etc/plimsoll/token".into())));
     let [proto, openmetrics, older, text] = ScrapeProtocol::ALL;
     assert_eq!(job.scraping.protocols, [openmetrics, text, proto, older]);
-    let pair = ("/etc/plimsoll/client.pem".into(), "/etc/plimsoll/client.key".into());
+    let pair =
+        (SecretText::File("/etc/plimsoll/client.pem".into()), SecretText::File("/etc/plimsoll/client.key".into()));
+    assert_eq!(job.scraping.client.tls.server_name.as_deref(), Some("metrics.agents.svc"));
     assert_eq!(job.scraping.client.tls.certificate, Some(pair));
     assert_eq!(job.file_sd[0].files[0], Path::new("/etc/plimsoll/targets/*.json"));
     assert_eq!(job.file_sd[0].refresh_interval, Duration::from_secs(90));

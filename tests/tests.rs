@@ -42,6 +42,8 @@ mod protobuf;
 mod fuzz;
 // Programs that nobody here wrote: Prometheus, node exporter, promtool.
 mod real;
+// Relabeling rules beside a real Prometheus.
+mod relabeling;
 // A changed configuration file.
 mod reload;
 // The HTTPS listener and hostile clients.

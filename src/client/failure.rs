@@ -32,24 +32,36 @@ pub(super) fn of_request(error: &reqwest::Error, https: bool, timeout: Duration)
     if let Some(refused) = find::<Refused>(error) {
         return Failure::new(FailureReason::HttpStatus, refused.to_string());
     }
-    if let Some(error) = find::<rustls::Error>(error) {
-        return Failure::new(FailureReason::Tls, format!("TLS fails: {}", tls(error)));
+    if find::<rustls::Error>(error).is_some() || (error.is_connect() && https && ends_handshake(error)) {
+        return of_handshake(error);
+    }
+    if error.is_connect() {
+        return of_connection(error);
     }
     let cause = root_cause(error);
-    if error.is_connect() {
-        return match https && ends_handshake(error) {
-            true => Failure::new(
-                FailureReason::Tls,
-                format!("TLS fails: the target ends the connection within the handshake ({cause}){PLAIN_HINT}"),
-            ),
-            false if cause.contains("lookup") => {
-                Failure::new(FailureReason::Resolve, format!("the host name cannot be resolved: {cause}"))
-            }
-            false => Failure::new(FailureReason::Connect, format!("no connection: {cause}")),
-        };
-    }
     let hint = if https || !speaks_no_http(error) { "" } else { TLS_HINT };
     Failure::new(FailureReason::Body, format!("the connection broke or the answer is no HTTP: {cause}{hint}"))
+}
+
+/// There is no connection.
+pub(super) fn of_connection(error: &(dyn Error + 'static)) -> Failure {
+    let cause = root_cause(error);
+    if cause.contains("lookup") {
+        return Failure::new(FailureReason::Resolve, format!("the host name cannot be resolved: {cause}"));
+    }
+    Failure::new(FailureReason::Connect, format!("no connection: {cause}"))
+}
+
+/// There is a connection, but no TLS on it.
+pub(super) fn of_handshake(error: &(dyn Error + 'static)) -> Failure {
+    let why = match find::<rustls::Error>(error) {
+        Some(error) => tls(error),
+        None => {
+            let cause = root_cause(error);
+            format!("the target ends the connection within the handshake ({cause}){PLAIN_HINT}")
+        }
+    };
+    Failure::new(FailureReason::Tls, format!("TLS fails: {why}"))
 }
 
 /// The body broke off.
@@ -125,7 +137,9 @@ fn tls(error: &rustls::Error) -> String {
 fn alert(alert: AlertDescription) -> String {
     match alert {
         AlertDescription::CertificateRequired => {
-            "it wants a client certificate; set cert_file and key_file in tls_config".into()
+            "it wants a client certificate; set cert_file and key_file in tls_config (of a monitor: cert and keySecret in \
+             tlsConfig)"
+                .into()
         }
         AlertDescription::BadCertificate
         | AlertDescription::UnknownCA
@@ -152,14 +166,14 @@ fn certificate(error: &CertificateError) -> String {
             format!("the certificate is not valid before {}", time(not_before.as_secs()))
         }
         CertificateError::UnknownIssuer => "the certificate comes from an issuer that is not trusted; \
-             set ca_file in tls_config to the certificate of its CA"
+             set ca_file in tls_config (of a monitor: ca in tlsConfig) to the certificate of its CA"
             .into(),
         CertificateError::BadSignature => "the certificate is signed with another key than that of the trusted CA \
              of the same name; is the file ca_file in tls_config up to date?"
             .into(),
-        CertificateError::NotValidForName => "the certificate is for another host name".into(),
+        CertificateError::NotValidForName => format!("the certificate is for another host name{NAME_HINT}"),
         CertificateError::NotValidForNameContext { expected, presented } => {
-            format!("the certificate is not for {} but for {}", expected.to_str(), names(presented))
+            format!("the certificate is not for {} but for {}{NAME_HINT}", expected.to_str(), names(presented))
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "the certificate is not for serving (its extended key usage has no serverAuth)".into()
@@ -171,6 +185,8 @@ fn certificate(error: &CertificateError) -> String {
         other => format!("the certificate cannot be verified: {other}"),
     }
 }
+
+const NAME_HINT: &str = "; where that is right, set server_name in tls_config (of a monitor: serverName in tlsConfig)";
 
 const CA_AS_SERVING: &str = "the certificate is a CA certificate used as serving certificate: give the target one that \
      its CA signed, or that is made with basicConstraints=CA:FALSE, and trust it with ca_file in tls_config";

@@ -1,49 +1,61 @@
-//! Files with secrets: small, regular, and read without waiting for a writer.
+//! Tokens, passwords, certificates and keys: small texts from files or from the configuration of a target. Files are
+//! regular ones, and read without waiting for a writer.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::path::Path;
 
+use crate::config::SecretText;
 use crate::storage::{Failure, FailureReason};
 
 /// Files with secrets are small; a larger one is a mistake.
 const SIZE_MAX: u64 = 64 << 10;
 
-/// The token in a file, without surrounding white space.
+/// A token, without surrounding white space.
 ///
 /// # Errors
-/// [`FailureReason::Credentials`] for a file that cannot be read, is empty, or holds what cannot stand in a header. The
-/// content is in no message.
-pub(super) async fn token(file: &Path) -> Result<String, Failure> {
-    let token = password(file).await?;
+/// [`FailureReason::Credentials`] for what cannot be had, is empty, or cannot stand in a header. The content is in no
+/// message.
+pub(super) async fn token(given: &SecretText) -> Result<String, Failure> {
+    let token = password(given).await?;
     match token {
-        token if token.is_empty() => Err(refused(file, "is empty; it must hold the token")),
+        token if token.is_empty() => Err(refused(name(given), "is empty; it must hold the token")),
         token if !token.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') => {
-            Err(refused(file, "holds characters that cannot stand in a header; it must hold the token alone"))
+            Err(refused(name(given), "holds characters that cannot stand in a header; it must hold the token alone"))
         }
         token => Ok(token),
     }
 }
 
-/// The password in a file, without surrounding white space.
+/// A password or user name, without surrounding white space.
 ///
 /// # Errors
 /// As of [`token`]; a password may be empty.
-pub(super) async fn password(file: &Path) -> Result<String, Failure> {
-    let metadata = tokio::fs::metadata(file).await.map_err(|error| unreadable(file, &error))?;
-    check(file, &metadata)?;
-    let text = tokio::fs::read_to_string(file).await.map_err(|error| unreadable(file, &error))?;
+pub(super) async fn password(given: &SecretText) -> Result<String, Failure> {
+    let text = match given {
+        SecretText::File(file) => Cow::Owned(read(file).await?),
+        SecretText::Inline { secret, .. } => Cow::Borrowed(secret.expose()),
+        SecretText::Missing(why) => return Err(missing(why)),
+    };
     let text = text.trim();
     // RFC 7617, section 2: no control characters in user-id and password.
     if text.contains(char::is_control) {
-        return Err(refused(file, "holds a line break or another control character within the secret"));
+        let why = "holds a line break or another control character within the secret";
+        return Err(refused(name(given), why));
     }
     Ok(text.to_owned())
 }
 
-/// A PEM file.
+/// PEM.
 ///
 /// # Errors
-/// [`FailureReason::Credentials`] for a file that cannot be read.
-pub(super) fn pem(file: &Path) -> Result<Vec<u8>, Failure> {
+/// [`FailureReason::Credentials`] for what cannot be had.
+pub(super) fn pem(given: &SecretText) -> Result<Vec<u8>, Failure> {
+    let file = match given {
+        SecretText::File(file) => file,
+        SecretText::Inline { secret, .. } => return Ok(secret.expose().into()),
+        SecretText::Missing(why) => return Err(missing(why)),
+    };
     let metadata = std::fs::metadata(file).map_err(|error| unreadable(file, &error))?;
     if !metadata.is_file() {
         return Err(not_regular(file));
@@ -51,23 +63,37 @@ pub(super) fn pem(file: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(file).map_err(|error| unreadable(file, &error))
 }
 
-fn check(file: &Path, metadata: &std::fs::Metadata) -> Result<(), Failure> {
+/// What messages call it.
+pub(super) fn name(given: &SecretText) -> impl fmt::Display {
+    match given {
+        SecretText::File(file) => file.display().to_string(),
+        SecretText::Inline { origin, .. } => origin.to_string(),
+        SecretText::Missing(why) => why.to_string(),
+    }
+}
+
+async fn read(file: &Path) -> Result<String, Failure> {
+    let metadata = tokio::fs::metadata(file).await.map_err(|error| unreadable(file, &error))?;
     if !metadata.is_file() {
         return Err(not_regular(file));
     }
     if metadata.len() > SIZE_MAX {
-        return Err(refused(file, &format!("is larger than {SIZE_MAX} bytes")));
+        return Err(refused(file.display(), &format!("is larger than {SIZE_MAX} bytes")));
     }
-    Ok(())
+    tokio::fs::read_to_string(file).await.map_err(|error| unreadable(file, &error))
 }
 
 /// Reading a pipe would wait for its writer, for ever.
 fn not_regular(file: &Path) -> Failure {
-    refused(file, "is not a regular file")
+    refused(file.display(), "is not a regular file")
 }
 
-fn refused(file: &Path, why: &str) -> Failure {
-    Failure::new(FailureReason::Credentials, format!("{} {why}", file.display()))
+fn missing(why: &str) -> Failure {
+    Failure::new(FailureReason::Credentials, why.to_owned())
+}
+
+fn refused(name: impl fmt::Display, why: &str) -> Failure {
+    Failure::new(FailureReason::Credentials, format!("{name} {why}"))
 }
 
 fn unreadable(file: &Path, error: &std::io::Error) -> Failure {
@@ -81,7 +107,7 @@ mod tests {
     async fn check(content: &str, want: &str) {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), content).expect("written");
-        let failure = token(file.path()).await.expect_err(content);
+        let failure = token(&SecretText::File(file.path().into())).await.expect_err(content);
         assert_eq!(failure.reason, FailureReason::Credentials);
         assert!(failure.message.contains(want), "{content:?}: {failure}");
     }
@@ -95,7 +121,7 @@ mod tests {
         check(&"x".repeat(70_000), "larger than 65536 bytes").await;
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), "  abc.def=\r\n").expect("written");
-        assert_eq!(token(file.path()).await.expect("a token"), "abc.def=");
+        assert_eq!(token(&SecretText::File(file.path().into())).await.expect("a token"), "abc.def=");
     }
 
     #[tokio::test]
@@ -104,9 +130,27 @@ mod tests {
         let pipe = folder.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().is_ok_and(|status| status.success()));
         for file in [pipe.as_path(), folder.path()] {
+            let file = &SecretText::File(file.into());
             let failure = token(file).await.expect_err("no token");
             assert!(failure.message.ends_with("is not a regular file"), "{failure}");
             assert!(pem(file).is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_stands_inline_is_named_and_not_shown() {
+        let inline = |text: &str| SecretText::Inline {
+            origin: "key \"token\" of Secret agents/metrics".into(),
+            secret: crate::config::Secret::new(text),
+        };
+        assert_eq!(token(&inline(" abc\n")).await.expect("a token"), "abc");
+        let failure = token(&inline("hunter2\u{7f}x")).await.expect_err("a control character");
+        assert!(failure.message.starts_with("key \"token\" of Secret agents/metrics holds"), "{failure}");
+        assert!(!failure.message.contains("hunter2"), "{failure}");
+        let missing = SecretText::Missing("there is no Secret agents/metrics".into());
+        for failure in [token(&missing).await.expect_err("none"), pem(&missing).expect_err("none")] {
+            assert_eq!(failure.reason, FailureReason::Credentials);
+            assert_eq!(failure.message, "there is no Secret agents/metrics");
         }
     }
 }

@@ -99,6 +99,10 @@ pub struct TlsConfig {
     /// PEM key of the client certificate; together with `cert_file`. Relative to this file. Default: none.
     #[schemars(extend("format" = "path"))]
     pub key_file: Option<String>,
+    /// Name that the certificate of a target must have, and that is asked for, where URLs have addresses or other
+    /// names. Redirects are not followed then. Default: the host of the URL.
+    #[schemars(extend("format" = "dns-subdomain"))]
+    pub server_name: Option<String>,
     /// Accept any certificate; for tests only. Default: false.
     pub insecure_skip_verify: bool,
 }

@@ -1,8 +1,7 @@
 //! Checks the relations inside `scrape_configs` and fills in the defaults that depend on other keys.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value as Json;
 
@@ -10,14 +9,10 @@ use super::{Names, parts, typed};
 use crate::config::key_path::KeyPath;
 use crate::config::mistake::Mistakes;
 use crate::config::{
-    ClientConfig, ClientTls, Credentials, FileSd, HttpSd, Job, ScrapeProtocol, Scraping, StaticTarget, duration, file,
+    ClientConfig, ClientTls, Credentials, FileSd, HttpSd, Job, ScrapeProtocol, Scraping, Secret, SecretText,
+    StaticTarget, duration, file,
 };
 use crate::model::Identity;
-
-/// Longest default of `scrape_timeout`, as in Prometheus.
-const TIMEOUT_MAX: Duration = Duration::from_secs(10);
-/// Shortest default of `freshness`: one lost scrape of a fast job is no reason to hold an autoscaler.
-const FRESHNESS_MIN: Duration = Duration::from_secs(30);
 
 /// The sound jobs, with a mistake for each relation that does not hold.
 pub(super) fn build_all(
@@ -44,8 +39,8 @@ pub(super) fn build_all(
 
 fn build(job: file::ScrapeConfig, targets: Vec<StaticTarget>, folder: &Path) -> Job {
     let interval = job.scrape_interval.0;
-    let timeout = job.scrape_timeout.map_or(TIMEOUT_MAX.min(interval * 2 / 3), |timeout| timeout.0);
-    let freshness = job.freshness.map_or(FRESHNESS_MIN.max(interval * 5 / 2), |freshness| freshness.0);
+    let timeout = job.scrape_timeout.map_or_else(|| Scraping::default_timeout(interval), |timeout| timeout.0);
+    let freshness = job.freshness.map_or_else(|| Scraping::default_freshness(interval), |freshness| freshness.0);
     let file_sd = job.file_sd_configs.into_iter().map(|sd| FileSd {
         files: sd.files.iter().map(|file| folder.join(file)).collect(),
         refresh_interval: sd.refresh_interval.0,
@@ -75,17 +70,19 @@ fn client(
     tls: file::TlsConfig,
     folder: &Path,
 ) -> ClientConfig {
-    let resolve = |file: String| -> PathBuf { folder.join(file) };
+    let resolve = |file: String| SecretText::File(folder.join(file));
     let credentials = match (bearer_token_file, basic_auth) {
-        (Some(token), _) => Credentials::BearerTokenFile(resolve(token)),
+        (Some(token), _) => Credentials::bearer(resolve(token)),
         (None, Some(basic)) => {
-            Credentials::Basic { username: basic.username, password_file: resolve(basic.password_file) }
+            let username = SecretText::Inline { origin: "username".into(), secret: Secret::new(basic.username) };
+            Credentials::Basic { username, password: resolve(basic.password_file) }
         }
         (None, None) => Credentials::None,
     };
     let tls = ClientTls {
-        ca_file: tls.ca_file.map(resolve),
+        ca: tls.ca_file.map(resolve),
         certificate: tls.cert_file.map(resolve).zip(tls.key_file.map(resolve)),
+        server_name: tls.server_name.map(Into::into),
         insecure_skip_verify: tls.insecure_skip_verify,
     };
     ClientConfig { credentials, tls }

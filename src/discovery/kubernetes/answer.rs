@@ -45,7 +45,7 @@ struct Draft<'a> {
 
 /// What is wrong, by whose fault it is and the sentence about it: the pods of a template are wrong together.
 #[derive(Default)]
-struct Mistakes(BTreeMap<(String, String), Mistaken>);
+pub(super) struct Mistakes(BTreeMap<(String, String), Mistaken>);
 
 /// Who is affected by a mistake.
 struct Mistaken {
@@ -231,7 +231,7 @@ impl Part {
 // === impl Mistakes ===
 
 impl Mistakes {
-    fn note(&mut self, fault: String, object: String, mistake: String) {
+    pub(super) fn note(&mut self, fault: String, object: String, mistake: String) {
         let mistaken = self.0.entry((fault, mistake));
         mistaken.and_modify(|mistaken| mistaken.more += 1).or_insert(Mistaken { object, more: 0 });
     }

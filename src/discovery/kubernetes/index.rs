@@ -13,6 +13,7 @@ use kube::core::{DynamicObject, PartialObjectMeta};
 
 use super::answer::Answer;
 use super::interner::Interner;
+use super::monitors::Monitors;
 use super::namespace::{Monitor, Namespace};
 use super::owner::{Middle, Workload};
 use super::pod::Pod;
@@ -28,6 +29,7 @@ pub(super) struct Index {
     resources: Arc<Resources>,
     interner: Interner,
     answers: Vec<Answer>,
+    monitors: Monitors,
     /// Changes so far.
     version: u64,
 }
@@ -131,11 +133,7 @@ impl Index {
         self.settle();
         match sd.role {
             Role::Pod | Role::EndpointSlice => self.annotated(job, sd),
-            Role::PodMonitor | Role::ServiceMonitor => {
-                let mut omissions = Omissions::default();
-                omissions.push("monitors are not evaluated");
-                (Vec::new(), omissions)
-            }
+            Role::PodMonitor | Role::ServiceMonitor => self.monitors.targets(job, sd, &self.namespaces),
         }
     }
 
@@ -146,6 +144,7 @@ impl Index {
     pub(super) fn cluster(&mut self, scraped: &[Arc<Target>]) -> Cluster {
         self.settle();
         self.answers.retain_mut(|answer| std::mem::take(&mut answer.is_wanted));
+        self.monitors.retain_wanted();
         let scraped = scraped.iter().map(|target| &target.identity);
         let scraped: HashSet<_> = scraped.map(|identity| (&identity.namespace, identity.pod.as_ref())).collect();
         let mut cluster = Cluster { resources: self.resources.clone(), ..Cluster::default() };

@@ -28,6 +28,8 @@ fn collect<'m>(part: &'m Value, key: &str, depth: usize, found: &mut Vec<Referen
     match part {
         Value::Array(items) => items.iter().for_each(|item| collect(item, "", depth, found)),
         Value::Object(entries) => match (part["name"].as_str(), part["key"].as_str()) {
+            // An empty name is how some clients write that there is no reference.
+            (Some(""), Some(_)) => {}
             (Some(name), Some(_)) if key == "configMap" => found.push(Reference::ConfigMap(name)),
             (Some(name), Some(_)) => found.push(Reference::Secret(name)),
             _ => entries.iter().for_each(|(key, value)| collect(value, key, depth, found)),
@@ -47,7 +49,8 @@ selector: {matchExpressions: [{key: app, operator: In, values: [web]}]}
 podMetricsEndpoints:
 - port: metrics
   basicAuth: {username: {name: user, key: name}, password: {name: password, key: secret}}
-- authorization: {credentials: {name: token, key: t}}
+- bearerTokenSecret: {name: '', key: ''}
+  authorization: {credentials: {name: token, key: t}}
   tlsConfig:
     ca: {configMap: {name: roots, key: ca.crt}}
     cert: {secret: {name: pair, key: tls.crt}}
