@@ -5,6 +5,8 @@
 //! will be one more source here.
 
 mod files;
+#[allow(dead_code, reason = "the watches that feed it come next")]
+mod kubernetes;
 mod source;
 
 use std::collections::BTreeMap;

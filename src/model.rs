@@ -183,6 +183,11 @@ impl Labels {
         self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 
+    /// Whether these very labels, not only equal ones, are kept elsewhere too.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -329,6 +334,13 @@ impl TargetId {
     pub fn new(job: &str, url: &str, identity: &Identity) -> Self {
         let pod = identity.pod.as_deref().unwrap_or("");
         Self(format!("{job} {url} {}/{pod}", identity.namespace).into())
+    }
+
+    /// As [`Self::new`], for one life of the pod's name: a pod of a `StatefulSet` that is made anew has the name, and
+    /// often the address, of the one before, and is another target.
+    pub fn of_life(job: &str, url: &str, identity: &Identity, life: impl fmt::Display) -> Self {
+        let pod = identity.pod.as_deref().unwrap_or("");
+        Self(format!("{job} {url} {}/{pod} {life}", identity.namespace).into())
     }
 
     pub fn as_str(&self) -> &str {

@@ -32,6 +32,12 @@ impl Omissions {
         self.untold += of_part.untold;
     }
 
+    /// Takes over those of a part of the list whose sentences name their place themselves.
+    pub fn append(&mut self, of_part: &Self) {
+        of_part.told.iter().for_each(|sentence| self.push(sentence));
+        self.untold += of_part.untold;
+    }
+
     pub fn is_empty(&self) -> bool {
         self.told.is_empty()
     }

@@ -1,0 +1,90 @@
+//! Owner references up the chain: Pod → ReplicaSet → Deployment or Rollout, Pod → Job → CronJob.
+//!
+//! The chain goes through what watches report, and ends where an owner is not known, or is no longer the one meant.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference as Reference};
+
+use super::interner::Interner;
+use super::uid::Uid;
+use crate::model::OwnerReference;
+
+/// What controls an object, by its owner references.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Controller {
+    pub owner: OwnerReference,
+    pub uid: Uid,
+}
+
+/// A `ReplicaSet` or a `Job`: what stands in the middle of a chain.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Workload {
+    pub uid: Uid,
+    pub controller: Option<Arc<Controller>>,
+}
+
+/// The kinds whose own owners are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Middle {
+    ReplicaSet,
+    Job,
+}
+
+/// Those of a namespace.
+pub(super) type Workloads = BTreeMap<(Middle, Arc<str>), Workload>;
+
+/// Owners of a pod at most. Real chains have two or three; one that bites its own tail has no end.
+const CHAIN_MAX: usize = 8;
+
+// === impl Controller ===
+
+impl Controller {
+    /// The owner with `controller: true`, of which kube-apiserver allows one.
+    pub(super) fn read(references: Option<Vec<Reference>>, interner: &mut Interner) -> Option<Arc<Self>> {
+        let reference = references?.into_iter().find(|reference| reference.controller == Some(true))?;
+        let owner = OwnerReference {
+            api_version: interner.text(&reference.api_version),
+            kind: interner.text(&reference.kind),
+            name: interner.text(&reference.name),
+        };
+        let controller = Self { owner, uid: Uid::read(&reference.uid) };
+        Some(interner.controllers.intern(Arc::new(controller)))
+    }
+
+    /// This owner and those above it. A Node, which owns its static pods, is no workload.
+    pub(super) fn chain(&self, workloads: &Workloads) -> Vec<OwnerReference> {
+        let above = |controller: &&Self| Some(&**controller.workload(workloads)?.controller.as_ref()?);
+        let chain = std::iter::successors(Some(self), above).take(CHAIN_MAX);
+        chain.filter(|controller| !controller.is_node()).map(|controller| controller.owner.clone()).collect()
+    }
+
+    /// The watched object that is meant: one that has come under the same name since is another.
+    fn workload<'w>(&self, workloads: &'w Workloads) -> Option<&'w Workload> {
+        let workload = workloads.get(&(self.middle()?, self.owner.name.clone()))?;
+        (workload.uid == self.uid).then_some(workload)
+    }
+
+    fn middle(&self) -> Option<Middle> {
+        let (group, _) = self.owner.api_version.split_once('/')?;
+        match (group, &*self.owner.kind) {
+            ("apps", "ReplicaSet") => Some(Middle::ReplicaSet),
+            ("batch", "Job") => Some(Middle::Job),
+            _ => None,
+        }
+    }
+
+    fn is_node(&self) -> bool {
+        (&*self.owner.api_version, &*self.owner.kind) == ("v1", "Node")
+    }
+}
+
+// === impl Workload ===
+
+impl Workload {
+    pub(super) fn read(metadata: ObjectMeta, interner: &mut Interner) -> Self {
+        let uid = Uid::read(metadata.uid.as_deref().unwrap_or_default());
+        Self { uid, controller: Controller::read(metadata.owner_references, interner) }
+    }
+}
