@@ -11,7 +11,7 @@ mod scraping;
 pub mod selector;
 
 pub use address::redacted;
-pub use inventory::{Cluster, Inventory, Object, ObjectReference, Resources};
+pub use inventory::{Cluster, Inventory, Object, ObjectReference, PodWithoutTarget, Resources};
 pub use native_histogram::{Buckets, NativeHistogram};
 pub use scraping::{ClientConfig, ClientTls, Credentials, ScrapeProtocol, Scraping};
 
@@ -196,12 +196,13 @@ impl Labels {
         self.0.len()
     }
 
-    /// The labels that both have with the same value. Costs nothing where the two are one.
+    /// The labels that both have with the same value. Nothing is copied where the other has them all.
     #[must_use]
     pub fn shared_with(&self, other: &Self) -> Self {
-        match Arc::ptr_eq(&self.0, &other.0) || self == other {
+        let has_other = |(name, value): &(&str, &str)| other.get(name) == Some(value);
+        match Arc::ptr_eq(&self.0, &other.0) || self.iter().all(|pair| has_other(&pair)) {
             true => self.clone(),
-            false => Self::new(self.iter().filter(|(name, value)| other.get(name) == Some(value))),
+            false => Self::new(self.iter().filter(has_other)),
         }
     }
 }

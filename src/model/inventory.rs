@@ -1,41 +1,58 @@
-//! The current set: every target, and the Kubernetes objects the targets stand for.
+//! The current set: every target, every pod without one, and the Kubernetes objects they stand for.
 //!
-//! Discovery builds a new [`Inventory`] when something changes and publishes it whole; readers only
-//! borrow it. An owner, a Service or a Namespace is known through the targets that name it.
+//! Discovery builds a new [`Inventory`] when something changes and publishes it whole; readers only borrow it. An owner
+//! or a Node is known through the targets and pods that name it; Services and Namespaces are known by themselves where
+//! a cluster is watched.
 
+mod draft;
 mod listing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
 use crate::model::selector::Selector;
-use crate::model::{GroupResource, Identity, Labels, OwnerReference, Target};
+use crate::model::{GroupResource, Identity, Labels, Target, Timestamp};
+use draft::{Draft, Standing};
 use listing::Listing;
 
 /// Targets and objects at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
     targets: Vec<Arc<Target>>,
+    pods: Vec<PodWithoutTarget>,
     listings: BTreeMap<GroupResource, Listing>,
+    /// Of what stands for each object: positions in `targets`, then in `pods`.
+    positions: Box<[u32]>,
+    /// Whether it tells what a cluster has, so that what is not in it does not run.
+    pub knows_cluster: bool,
     /// Whether every source of targets has reported, so that a target which comes later is a new one.
     pub complete: bool,
     /// Targets that discovery found beyond the limit, and so are not part of the inventory.
     pub targets_over_limit: usize,
 }
 
-/// One Kubernetes object and the targets whose samples speak for it.
+/// A running pod that no target stands for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PodWithoutTarget {
+    /// Shared with whoever found the pod; it has a name.
+    pub identity: Arc<Identity>,
+    /// When it came to a cluster that was known already; `None` for one that was there from the start, or was a target.
+    pub joined: Option<Timestamp>,
+}
+
+/// One Kubernetes object with the targets whose samples speak for it and the pods nobody speaks for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object {
     /// Shared with the values that are given for the object.
     pub reference: Arc<ObjectReference>,
-    /// Of a pod its labels; of every other object the labels that all of its targets share.
+    /// Of a pod its labels; of a Service or Namespace its own where they are known; of every other object the labels
+    /// that all of its pods share.
     pub labels: Labels,
-    /// Targets of the object that are beyond the limit, and so not scraped.
-    pub targets_over_limit: usize,
-    /// Positions in [`Inventory::targets`].
-    members: Vec<usize>,
+    /// Where its part of [`Inventory::positions`] starts.
+    start: usize,
+    targets: u32,
+    pods: u32,
+    over_limit: u32,
 }
 
 /// What `describedObject` says of an object.
@@ -62,47 +79,37 @@ pub struct Cluster {
 /// The plural resource by group and kind, as the API serves it.
 pub type Resources = BTreeMap<(Box<str>, Box<str>), Box<str>>;
 
-/// The objects while the targets are gone through.
-#[derive(Default)]
-struct Draft<'t> {
-    resources: BTreeMap<GroupResource, usize>,
-    /// Number of the resource by API version and kind; two versions of a group may have the same.
-    kinds: FxHashMap<(&'t str, &'t str), usize>,
-    /// By number of the resource.
-    objects: Vec<Vec<Object>>,
-    /// Position among the objects of a resource by its number, namespace and name.
-    places: FxHashMap<Place<'t>, usize>,
-}
-
-type Place<'t> = (usize, Option<&'t Arc<str>>, &'t Arc<str>);
-
-/// An object as a target names it.
-struct Named<'t> {
-    api_version: &'t str,
-    kind: &'t str,
-    namespace: Option<&'t Arc<str>>,
-    name: &'t Arc<str>,
-}
-
 // === impl Inventory ===
 
 impl Inventory {
     /// Indexes the targets; those after the first `limit` are left out, and counted with their objects.
-    pub fn new(mut targets: Vec<Arc<Target>>, limit: usize) -> Self {
-        let over = targets.split_off(limit.min(targets.len()));
-        let mut draft = Draft::default();
-        for (position, target) in targets.iter().enumerate() {
-            draft.each_object(target, |object| object.add(position));
+    pub fn new(targets: Vec<Arc<Target>>, limit: usize) -> Self {
+        Self { knows_cluster: false, ..Self::of(targets, &Cluster::default(), limit) }
+    }
+
+    /// The same with what a cluster has. A pod that a target stands for is known by that target alone.
+    pub fn of(mut targets: Vec<Arc<Target>>, cluster: &Cluster, limit: usize) -> Self {
+        // Positions have 32 bits.
+        let over = targets.split_off(limit.min(targets.len()).min(u32::MAX as usize));
+        let mut draft = Draft::new(&cluster.resources);
+        cluster.objects.iter().for_each(|(reference, labels)| draft.exists(reference, labels));
+        for (position, target) in (0..).zip(&targets) {
+            draft.add(&target.identity, Standing::Target(position));
         }
-        for target in &over {
-            draft.each_object(target, |object| object.targets_over_limit += 1);
-        }
-        let listings = draft.listings();
-        Self { targets, listings, targets_over_limit: over.len(), complete: false }
+        over.iter().for_each(|target| draft.add(&target.identity, Standing::OverLimit));
+        let pods = add_pods(&mut draft, &cluster.pods);
+        let (listings, positions) = draft.finish();
+        let targets_over_limit = over.len();
+        Self { targets, pods, listings, positions, knows_cluster: true, complete: false, targets_over_limit }
     }
 
     pub fn targets(&self) -> &[Arc<Target>] {
         &self.targets
+    }
+
+    /// The running pods that no target stands for.
+    pub fn pods_without_target(&self) -> &[PodWithoutTarget] {
+        &self.pods
     }
 
     /// The resources that have objects, each once, in order.
@@ -135,57 +142,71 @@ impl Inventory {
 
     /// The targets that speak for an object.
     pub fn members<'a>(&'a self, object: &'a Object) -> impl ExactSizeIterator<Item = &'a Arc<Target>> + 'a {
-        object.members.iter().map(|position| &self.targets[*position])
+        let positions = &self.positions[object.start..][..object.targets as usize];
+        positions.iter().map(|position| &self.targets[*position as usize])
+    }
+
+    /// Those of [`Self::pods_without_target`] that belong to an object.
+    pub fn pods_without_target_of<'a>(
+        &'a self,
+        object: &'a Object,
+    ) -> impl ExactSizeIterator<Item = &'a PodWithoutTarget> + 'a {
+        let positions = &self.positions[object.start..][object.targets as usize..][..object.pods as usize];
+        positions.iter().map(|position| &self.pods[*position as usize])
+    }
+
+    /// The same as what follows `before` at `now`: its pods without target keep when they joined, and those that a
+    /// complete inventory of the cluster did not have join now.
+    #[must_use]
+    pub fn after(mut self, before: &Self, now: Timestamp) -> Self {
+        let joined = (before.complete && before.knows_cluster).then_some(now);
+        let pods = GroupResource::core("pods");
+        let mut old = before.objects(&pods, None).iter().peekable();
+        for object in self.listings.get(&pods).map_or(&[][..], |listing| listing.within(None)) {
+            while old.next_if(|old| old.place() < object.place()).is_some() {}
+            let known = old.peek().filter(|old| old.place() == object.place());
+            let joined = known.map_or(joined, |old| before.pods_without_target_of(old).next()?.joined);
+            for position in &self.positions[object.start + object.targets as usize..][..object.pods as usize] {
+                self.pods[*position as usize].joined = joined;
+            }
+        }
+        self
     }
 }
 
-// === impl Draft ===
-
-impl<'t> Draft<'t> {
-    /// Lets `change` see every object that a target stands for, made when it is not there yet.
-    fn each_object(&mut self, target: &'t Target, change: impl Fn(&mut Object)) {
-        let labels = &target.identity.labels;
-        for named in named(&target.identity) {
-            let resource = self.resource(&named);
-            let objects = &mut self.objects[resource];
-            let place = *self.places.entry((resource, named.namespace, named.name)).or_insert_with(|| {
-                objects.push(Object::new(&named, labels));
-                objects.len() - 1
-            });
-            let object = &mut objects[place];
-            object.labels = object.labels.shared_with(labels);
-            change(object);
+/// Adds the pods that no target stands for, and returns them in order, each once.
+fn add_pods<'t>(draft: &mut Draft<'t>, pods: &'t [Arc<Identity>]) -> Vec<PodWithoutTarget> {
+    let mut added = Vec::with_capacity(pods.len());
+    for pod in pods {
+        let is_known = pod.pod.as_ref().is_none_or(|name| draft.has_pod(&pod.namespace, name));
+        if let (false, Ok(position)) = (is_known, u32::try_from(added.len())) {
+            draft.add(pod, Standing::Pod(position));
+            added.push(PodWithoutTarget { identity: pod.clone(), joined: None });
         }
     }
-
-    /// The number of the resource that an object is of.
-    fn resource(&mut self, named: &Named<'t>) -> usize {
-        let Self { resources, kinds, objects, .. } = self;
-        *kinds.entry((named.api_version, named.kind)).or_insert_with(|| {
-            *resources.entry(GroupResource::of_kind(named.api_version, named.kind)).or_insert_with(|| {
-                objects.push(Vec::new());
-                objects.len() - 1
-            })
-        })
-    }
-
-    fn listings(mut self) -> BTreeMap<GroupResource, Listing> {
-        let mut listing = |number: usize| Listing::new(std::mem::take(&mut self.objects[number]));
-        self.resources.into_iter().map(|(resource, number)| (resource, listing(number))).collect()
-    }
+    added
 }
 
 // === impl Object ===
 
 impl Object {
-    fn new(named: &Named<'_>, labels: &Labels) -> Self {
-        let reference = ObjectReference {
-            api_version: named.api_version.into(),
-            kind: named.kind.into(),
-            namespace: named.namespace.cloned(),
-            name: named.name.clone(),
-        };
-        Self { reference: Arc::new(reference), labels: labels.clone(), targets_over_limit: 0, members: Vec::new() }
+    fn new(reference: Arc<ObjectReference>, labels: Labels) -> Self {
+        Self { reference, labels, start: 0, targets: 0, pods: 0, over_limit: 0 }
+    }
+
+    /// Targets of the object that are beyond the limit, and so not scraped.
+    pub fn targets_over_limit(&self) -> usize {
+        self.over_limit as usize
+    }
+
+    /// Running pods of the object that no target stands for.
+    pub fn pods_without_target(&self) -> usize {
+        self.pods as usize
+    }
+
+    /// Whether any target stands for it, be it one beyond the limit.
+    pub fn has_target(&self) -> bool {
+        self.targets > 0 || self.over_limit > 0
     }
 
     /// Where it stands among the objects of its resource: namespace (empty when it has none) and name.
@@ -193,80 +214,17 @@ impl Object {
         (self.reference.namespace.as_deref().unwrap_or_default(), &self.reference.name)
     }
 
-    /// A target may name an object twice; it speaks for it once.
-    fn add(&mut self, position: usize) {
-        if self.members.last() != Some(&position) {
-            self.members.push(position);
-        }
-    }
-}
-
-/// Every object a target stands for.
-fn named(identity: &Identity) -> impl Iterator<Item = Named<'_>> {
-    let namespace = Some(&identity.namespace);
-    std::iter::once(Named::core("Namespace", None, &identity.namespace))
-        .chain(identity.pod.iter().map(move |pod| Named::core("Pod", namespace, pod)))
-        .chain(identity.node.iter().map(|node| Named::core("Node", None, node)))
-        .chain(identity.services.iter().map(move |service| Named::core("Service", namespace, service)))
-        .chain(identity.owners.iter().map(|owner| Named::owner(owner, &identity.namespace)))
-}
-
-// === impl Named ===
-
-impl<'t> Named<'t> {
-    fn core(kind: &'static str, namespace: Option<&'t Arc<str>>, name: &'t Arc<str>) -> Self {
-        Self { api_version: "v1", kind, namespace, name }
-    }
-
-    fn owner(owner: &'t OwnerReference, namespace: &'t Arc<str>) -> Self {
-        Self { api_version: &owner.api_version, kind: &owner.kind, namespace: Some(namespace), name: &owner.name }
+    /// Counts one more that stands for it; returns its position where it is to be found later.
+    fn count(&mut self, standing: Standing) -> Option<u32> {
+        let (count, position) = match standing {
+            Standing::Target(position) => (&mut self.targets, Some(position)),
+            Standing::OverLimit => (&mut self.over_limit, None),
+            Standing::Pod(position) => (&mut self.pods, Some(position)),
+        };
+        *count += 1;
+        position
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn target(pod: &str, namespace: &str, labels: &[(&str, &str)]) -> Arc<Target> {
-        let identity = Identity {
-            namespace: namespace.into(),
-            pod: Some(pod.into()),
-            owners: [OwnerReference::parse("Deployment/web").expect("an owner")].into(),
-            services: ["web".into()].into(),
-            node: None,
-            labels: labels.iter().copied().collect(),
-        };
-        Arc::new(Target::for_test(&format!("http://{pod}/metrics"), identity))
-    }
-
-    #[test]
-    fn an_owner_has_the_labels_that_all_of_its_pods_share() {
-        let inventory = Inventory::new(
-            vec![
-                target("a", "ns", &[("app", "web"), ("hash", "1")]),
-                target("b", "ns", &[("app", "web"), ("hash", "2")]),
-            ],
-            10,
-        );
-        let web = inventory.object(&GroupResource::parse("deployments.apps"), "ns", "web").expect("the deployment");
-        assert_eq!(web.labels.iter().collect::<Vec<_>>(), [("app", "web")]);
-        assert_eq!(inventory.members(web).count(), 2);
-    }
-
-    #[test]
-    fn objects_of_another_namespace_are_not_listed() {
-        let inventory =
-            Inventory::new(vec![target("a", "one", &[]), target("b", "two", &[]), target("c", "two-b", &[])], 10);
-        let pods = GroupResource::core("pods");
-        let names = |ns| inventory.objects(&pods, ns).iter().map(|o| o.reference.name.to_string()).collect::<Vec<_>>();
-        assert_eq!(names(Some("two")), ["b"]);
-        assert_eq!(names(None), ["a", "b", "c"]);
-        assert_eq!(inventory.objects(&GroupResource::core("namespaces"), Some("one")).len(), 3);
-    }
-
-    #[test]
-    fn targets_beyond_the_limit_are_left_out_and_counted() {
-        let inventory = Inventory::new(vec![target("a", "ns", &[]), target("b", "ns", &[])], 1);
-        assert_eq!((inventory.targets().len(), inventory.targets_over_limit), (1, 1));
-    }
-}
+mod tests;

@@ -90,7 +90,7 @@ impl<'a> Contributions<'a> {
         selector: &'a Selector,
         apart: bool,
     ) -> Self {
-        let mut contributions = Self::none(selector, object.targets_over_limit);
+        let mut contributions = Self::none(selector, object.targets_over_limit());
         for target in view.inventory.members(object) {
             let read = view.storage.read(&target.id, |store| evaluate(store, definition, target, view.now));
             match read.unwrap_or(Err(Outcome::Pending(Reason::NotScraped))) {

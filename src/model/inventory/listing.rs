@@ -11,7 +11,7 @@ use crate::model::selector::{Need, Selector};
 /// Objects in order of namespace and name, each once. An object is known by its position in that order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Listing {
-    objects: Vec<Object>,
+    objects: Box<[Object]>,
     by_key: FxHashMap<Box<str>, Holders>,
 }
 
@@ -28,9 +28,9 @@ struct Holders {
 
 impl Listing {
     pub(super) fn new(mut objects: Vec<Object>) -> Self {
-        objects.sort_by(|a, b| a.place().cmp(&b.place()));
+        objects.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
         let by_key = index(&objects);
-        Self { objects, by_key }
+        Self { objects: objects.into(), by_key }
     }
 
     /// One object; `namespace` is empty for a cluster-scoped one.
@@ -142,8 +142,7 @@ mod tests {
             namespace: Some(namespace.into()),
             name: name.into(),
         };
-        let labels = labels.iter().cloned().collect();
-        Object { reference: Arc::new(reference), labels, targets_over_limit: 0, members: Vec::new() }
+        Object::new(Arc::new(reference), labels.iter().cloned().collect())
     }
 
     fn places<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec<(&'a str, &'a str)> {
