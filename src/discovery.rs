@@ -1,32 +1,38 @@
-//! Static targets, `file_sd` and `http_sd` → the current [`Inventory`] on a watch channel.
+//! Static targets, `file_sd`, `http_sd` and the watches of a cluster → the current [`Inventory`] on a watch channel.
 //!
 //! Every source reports whole lists; a source that fails keeps its last list, also over a reload, and
-//! says so in its [`SourceState`]. Readers always see the newest inventory, without a backlog. Kubernetes watches
-//! will be one more source here.
+//! says so in its [`SourceState`]. Readers always see the newest inventory, without a backlog.
 
+mod draft;
 mod files;
-#[allow(dead_code, reason = "the watches that feed it come next")]
 pub mod kubernetes;
+mod metrics;
+mod pace;
+mod round;
+mod slot;
 mod source;
+mod states;
+
+pub use metrics::Metrics;
+pub use states::{SourceState, SourceStates};
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::{Config, Job, Omissions, StaticTarget};
-use crate::model::{Inventory, Target, TargetId, Timestamp, redacted};
-use source::Source;
+use crate::config::Config;
+use crate::model::Inventory;
+use draft::{Draft, Drawn, Part};
+use kubernetes::{Change, Kubernetes};
+use pace::{Pace, SWARM};
+use round::Round;
+use slot::{Lists, Report};
+use source::blocking;
 
 /// Runs the sources of the current configuration.
 pub struct Discovery {
@@ -35,151 +41,150 @@ pub struct Discovery {
     pub states: SourceStates,
     pub clock: Clock,
     pub metrics: Metrics,
+    /// The API of the cluster, where there is one.
+    pub cluster: Option<kube::Client>,
 }
 
-/// What is known of each source, for readiness and the status page. Clones share the content.
-#[derive(Clone, Default)]
-pub struct SourceStates(Arc<Mutex<States>>);
-
-#[derive(Default)]
-struct States {
-    sources: BTreeMap<String, SourceState>,
-    /// Whether an inventory was ever complete.
-    was_complete: bool,
+/// What changes while discovery runs.
+struct Work {
+    round: Round,
+    /// The last lists by the name of their source.
+    known: BTreeMap<String, Lists>,
+    kubernetes: Option<Kubernetes>,
+    pace: Pace,
 }
 
-/// State of one source.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct SourceState {
-    pub targets: usize,
-    pub last_success: Option<Timestamp>,
-    /// Why the last refresh failed, as a whole or in part; `None` after a success.
-    pub error: Option<String>,
-    /// What was left out of the last list, with the reason; few lines, and how many more there are.
-    pub mistakes: Vec<String>,
-    /// Whether the source has reported, be it a failure, or keeps a list from before a reload.
-    pub reported: bool,
+/// What happened next.
+enum Event {
+    Report(Report),
+    Cluster(Change),
+    /// The sources of the round have had their time.
+    Settled,
+    /// It is time to publish.
+    Due,
 }
-
-/// Own metrics of discovery.
-#[derive(Clone)]
-pub struct Metrics {
-    targets: Gauge,
-    targets_over_limit: Gauge,
-    refreshes: Family<MechanismLabel, Counter>,
-    failures: Family<MechanismLabel, Counter>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct MechanismLabel {
-    mechanism: &'static str,
-}
-
-/// Targets of one source by the file they stand in; a source that knows no files has one list under no name.
-type Lists = BTreeMap<PathBuf, Vec<StaticTarget>>;
-
-/// What a source found, by its number.
-struct Report {
-    source: usize,
-    finding: Finding,
-}
-
-/// One look of a source at its targets.
-#[derive(Default)]
-struct Finding {
-    /// `None` when nothing could be had and nothing is known from before.
-    lists: Option<Lists>,
-    omissions: Omissions,
-    /// Why the look failed, as a whole or in part.
-    failure: Option<String>,
-}
-
-/// One source while its configuration is in force.
-struct Slot {
-    name: String,
-    job: Arc<Job>,
-    source: Source,
-    /// `None` while the source has no list.
-    targets: Option<Vec<Arc<Target>>>,
-    reported: bool,
-}
-
-/// After a reload the old inventory stays until every new source has reported, at most this long.
-const SETTLE_TIME_MAX: Duration = Duration::from_secs(5);
 
 // === impl Discovery ===
 
 impl Discovery {
     /// Publishes inventories until `shutdown`. A configuration with other sources starts them anew, each with the list
-    /// it had: a source that is down then loses nothing.
+    /// it had: a source that is down then loses nothing. Watches that are still wanted go on.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut configs = self.config.clone();
-        let mut known = BTreeMap::new();
+        let mut config = configs.borrow_and_update().clone();
+        let mut work = self.start(&config);
         loop {
-            let config = configs.borrow_and_update().clone();
-            let generation = shutdown.child_token();
-            tokio::select! {
+            let event = tokio::select! {
                 () = shutdown.cancelled() => return,
-                changed = sources_change(&mut configs, &config) => if changed.is_err() { return },
-                () = self.run_generation(&config, &mut known, &generation) => {}
-            }
-            generation.cancel();
-        }
-    }
-
-    /// Runs the sources of one configuration; ends only when it is dropped or cancelled. `known` holds the last lists
-    /// by the name of their source.
-    async fn run_generation(&self, config: &Config, known: &mut BTreeMap<String, Lists>, token: &CancellationToken) {
-        let mut slots: Vec<_> =
-            Source::all(config).into_iter().map(|(job, source)| Slot::new(job, source, known)).collect();
-        known.retain(|name, _| slots.iter().any(|slot| slot.name == *name));
-        self.states.start(&slots);
-        let (reports, mut inbox) = mpsc::channel(16);
-        let mut tasks = JoinSet::new();
-        for (number, slot) in slots.iter().enumerate() {
-            let last = known.get(&slot.name).cloned().unwrap_or_default();
-            tasks.spawn(slot.source.clone().run(number, last, reports.clone(), token.clone()));
-        }
-        let settled = tokio::time::sleep(SETTLE_TIME_MAX);
-        tokio::pin!(settled);
-        let mut waiting = true;
-        loop {
-            waiting &= slots.iter().any(|slot| !slot.reported);
-            if !waiting {
-                self.publish(&slots, config.limits.targets);
-            }
-            tokio::select! {
-                Some(Report { source, finding }) = inbox.recv() => self.take(&mut slots[source], finding, known),
-                () = &mut settled, if waiting => waiting = false,
-                Some(ended) = tasks.join_next() => if let Err(error) = ended && error.is_panic() {
-                    std::panic::resume_unwind(error.into_panic());
-                },
+                changed = sources_change(&mut configs, &config) => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    config = configs.borrow().clone();
+                    self.reload(&mut work, &config);
+                    continue;
+                }
+                event = work.next() => event,
+            };
+            match event {
+                Event::Report(report) => self.take(&mut work, report),
+                Event::Cluster(change) => self.follow(&mut work, change),
+                Event::Settled => work.pace.request(Duration::ZERO, Instant::now()),
+                Event::Due => self.publish(&mut work, config.limits.targets).await,
             }
         }
     }
 
-    fn take(&self, slot: &mut Slot, finding: Finding, known: &mut BTreeMap<String, Lists>) {
+    fn start(&self, config: &Config) -> Work {
+        let connect = |client| Kubernetes::new(client, self.clock.clone(), self.metrics.kubernetes.clone());
+        let kubernetes = self.cluster.clone().map(connect);
+        let mut known = BTreeMap::new();
+        let round = Round::start(config, &mut known, kubernetes.is_some());
+        let mut work = Work { round, known, kubernetes, pace: Pace::new(Instant::now()) };
+        self.begin(&mut work, config);
+        work
+    }
+
+    /// Starts the sources of a configuration in place of those before.
+    fn reload(&self, work: &mut Work, config: &Config) {
+        work.round = Round::start(config, &mut work.known, work.kubernetes.is_some());
+        self.begin(work, config);
+    }
+
+    fn begin(&self, work: &mut Work, config: &Config) {
+        self.states.start(&work.round.slots);
+        if let Some(kubernetes) = &mut work.kubernetes {
+            kubernetes.follow(&config.jobs);
+        }
+        self.look_at_watches(work);
+    }
+
+    fn take(&self, work: &mut Work, Report { source, finding }: Report) {
+        let slot = &mut work.round.slots[source];
         self.metrics.count(slot.source.mechanism(), finding.failure.is_none());
         self.states.record(&slot.name, &finding, self.clock.now());
-        slot.reported = true;
+        slot.take(finding.lists.as_ref());
         if let Some(lists) = finding.lists {
-            slot.targets = Some(join_all(&slot.job, &lists));
-            known.insert(slot.name.clone(), lists);
+            work.known.insert(slot.name.clone(), lists);
+        }
+        work.pace.request(Duration::ZERO, Instant::now());
+    }
+
+    fn follow(&self, work: &mut Work, change: Change) {
+        if change.of_health {
+            self.look_at_watches(work);
+        }
+        if change.of_objects {
+            work.pace.request(SWARM, Instant::now());
         }
     }
 
-    fn publish(&self, slots: &[Slot], limit: usize) {
-        let targets = slots.iter().filter_map(|slot| slot.targets.as_ref()).flatten().cloned().collect();
-        let mut inventory = Inventory::new(unique(targets), limit);
-        inventory.complete = slots.iter().all(|slot| slot.reported || slot.targets.is_some());
-        let complete = inventory.complete;
-        self.metrics.targets.set(inventory.targets().len() as i64);
-        self.metrics.targets_over_limit.set(inventory.targets_over_limit as i64);
+    /// Notes how the watches stand. A source has reported once all watches that it rests on have answered.
+    fn look_at_watches(&self, work: &mut Work) {
+        let Some(kubernetes) = &work.kubernetes else { return };
+        for slot in &mut work.round.slots {
+            let Some(sd) = slot.source.watched() else { continue };
+            let health = kubernetes.health(sd);
+            if health.is_settled && !slot.reported {
+                slot.reported = true;
+                work.pace.request(Duration::ZERO, Instant::now());
+            }
+            self.states.watch(&slot.name, health, self.clock.now());
+        }
+    }
+
+    async fn publish(&self, work: &mut Work, limit: usize) {
+        let started = Instant::now();
+        let draft = work.draft(limit);
+        let (before, now) = (self.publish.borrow().clone(), self.clock.now());
+        let drawn = blocking(move || draft.draw(&before, now)).await;
+        let inventory = self.note(work, drawn);
+        self.metrics.publish(&inventory);
         log_limit(&inventory, &self.publish.borrow(), limit);
+        let complete = inventory.complete;
         self.publish.send_replace(Arc::new(inventory));
         if complete {
             self.states.complete();
         }
+        let ended = Instant::now();
+        work.pace.done(ended - started, ended);
+    }
+
+    /// Takes back what was lent, and notes what was found; gives the inventory.
+    fn note(&self, work: &mut Work, drawn: Drawn) -> Inventory {
+        let Drawn { index, mut inventory, found, repeated, owners } = drawn;
+        if let Some(kubernetes) = &mut work.kubernetes {
+            kubernetes.index = index;
+            kubernetes.note_owners(owners);
+        }
+        for (number, (targets, omissions)) in found {
+            let slot = &mut work.round.slots[number];
+            self.states.found(&slot.name, targets.len(), omissions.lines());
+            slot.targets = Some(targets);
+        }
+        self.states.repeat(repeated);
+        inventory.complete = work.round.slots.iter().all(|slot| slot.reported || slot.targets.is_some());
+        inventory
     }
 }
 
@@ -197,47 +202,6 @@ async fn sources_change(
     }
 }
 
-// === impl Finding ===
-
-impl Finding {
-    /// One whole list.
-    fn list(targets: Vec<StaticTarget>, omissions: Omissions) -> Self {
-        Self { lists: Some([(PathBuf::new(), targets)].into()), omissions, failure: None }
-    }
-}
-
-// === impl Slot ===
-
-impl Slot {
-    fn new(job: Arc<Job>, source: Source, known: &BTreeMap<String, Lists>) -> Self {
-        let name = source.name();
-        let targets = known.get(&name).map(|lists| join_all(&job, lists));
-        Self { name, job, source, targets, reported: false }
-    }
-}
-
-fn join_all(job: &Job, lists: &Lists) -> Vec<Arc<Target>> {
-    lists.values().flatten().map(|target| Arc::new(join(job, target.clone()))).collect()
-}
-
-/// A target with what its job says of scraping.
-fn join(job: &Job, target: StaticTarget) -> Target {
-    Target {
-        id: TargetId::new(&job.name, &target.url, &target.identity),
-        url: target.url,
-        job: job.name.clone(),
-        identity: target.identity,
-        scraping: job.scraping.clone(),
-    }
-}
-
-/// Two sources may bring the same target; it is scraped once.
-fn unique(mut targets: Vec<Arc<Target>>) -> Vec<Arc<Target>> {
-    let mut seen = rustc_hash::FxHashSet::default();
-    targets.retain(|target| seen.insert(target.id.clone()));
-    targets
-}
-
 fn log_limit(now: &Inventory, before: &Inventory, limit: usize) {
     if now.targets_over_limit > 0 && before.targets_over_limit != now.targets_over_limit {
         tracing::error!(
@@ -248,97 +212,31 @@ fn log_limit(now: &Inventory, before: &Inventory, limit: usize) {
     }
 }
 
-// === impl SourceStates ===
+// === impl Work ===
 
-impl SourceStates {
-    /// A copy of all states by name of the source, as it may be shown.
-    pub fn snapshot(&self) -> BTreeMap<String, SourceState> {
-        self.lock().sources.iter().map(|(name, state)| (shown(name), state.clone())).collect()
-    }
-
-    /// Whether an inventory was ever complete since the process started.
-    pub fn was_complete(&self) -> bool {
-        self.lock().was_complete
-    }
-
-    fn complete(&self) {
-        self.lock().was_complete = true;
-    }
-
-    /// Sources that keep their list keep their state with it.
-    fn start(&self, slots: &[Slot]) {
-        let mut states = self.lock();
-        let mut before = std::mem::take(&mut states.sources);
-        let mut state = |slot: &Slot| before.remove(&slot.name).filter(|_| slot.targets.is_some()).unwrap_or_default();
-        states.sources = slots.iter().map(|slot| (slot.name.clone(), state(slot))).collect();
-    }
-
-    fn record(&self, name: &str, finding: &Finding, now: Timestamp) {
-        let mut states = self.lock();
-        let state = states.sources.entry(name.to_owned()).or_default();
-        state.reported = true;
-        let error = finding.failure.clone();
-        if let Some(error) = error.as_ref().filter(|error| state.error.as_ref() != Some(error)) {
-            tracing::warn!(source = shown(name), "discovery fails, its last targets stay: {error}");
-        }
-        if error.is_none() {
-            state.last_success = Some(now);
-        }
-        state.error = error;
-        let Some(lists) = &finding.lists else { return };
-        let mistakes = finding.omissions.lines();
-        for what in mistakes.iter().filter(|what| !state.mistakes.contains(what)) {
-            tracing::warn!(source = shown(name), "left out of the targets: {what}");
-        }
-        state.targets = lists.values().map(Vec::len).sum();
-        state.mistakes = mistakes;
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, States> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The name of a source without the secrets that the URL of an endpoint may hold.
-fn shown(name: &str) -> String {
-    match name.split_once(" http_sd ") {
-        Some((job, url)) => format!("{job} http_sd {}", redacted(url)),
-        None => name.to_owned(),
-    }
-}
-
-// === impl Metrics ===
-
-impl Metrics {
-    /// Registers the metrics of this module.
-    pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self {
-            targets: Gauge::default(),
-            targets_over_limit: Gauge::default(),
-            refreshes: Family::default(),
-            failures: Family::default(),
+impl Work {
+    /// Waits for the next event. Dropped while it waits, it loses none.
+    async fn next(&mut self) -> Event {
+        let Self { round, kubernetes, pace, .. } = self;
+        let cluster = async {
+            match kubernetes {
+                Some(kubernetes) => kubernetes.changed().await,
+                None => std::future::pending().await,
+            }
         };
-        registry.register("discovery_targets", "Targets of all sources within the limit", metrics.targets.clone());
-        registry.register(
-            "discovery_targets_over_limit",
-            "Targets that are not scraped because the limit is reached",
-            metrics.targets_over_limit.clone(),
-        );
-        registry.register(
-            "discovery_refreshes",
-            "Lists asked of sources, failed ones included",
-            metrics.refreshes.clone(),
-        );
-        registry.register("discovery_failures", "Lists that could not be had", metrics.failures.clone());
-        metrics
+        let is_waiting = round.is_waiting();
+        tokio::select! {
+            report = round.next() => report.map_or(Event::Settled, Event::Report),
+            change = cluster => Event::Cluster(change),
+            () = pace.due(), if !is_waiting => Event::Due,
+        }
     }
 
-    fn count(&self, mechanism: &'static str, success: bool) {
-        let label = MechanismLabel { mechanism };
-        self.refreshes.get_or_create(&label).inc();
-        let failures = self.failures.get_or_create(&label);
-        if !success {
-            failures.inc();
-        }
+    /// What the next inventory is drawn up from. Lends the index of the cluster.
+    fn draft(&mut self, limit: usize) -> Draft {
+        let parts = self.round.slots.iter().map(Part::of).collect();
+        let knows_cluster = self.kubernetes.as_ref().is_some_and(Kubernetes::knows_pods);
+        let index = self.kubernetes.as_mut().map(|kubernetes| std::mem::take(&mut kubernetes.index));
+        Draft { index: index.unwrap_or_default(), parts, knows_cluster, limit }
     }
 }

@@ -171,7 +171,7 @@ impl Parts {
         let (publish_config, config) = watch::channel(Arc::new(config));
         let (publish, inventory) = watch::channel(Arc::new(Inventory::default()));
         let reload = Reload::new(config_file, publish_config, publish_plan, &mut registry, clock);
-        let (authentication, trust) = cluster.map(|client| authenticated(client, clock, &mut registry)).unzip();
+        let (authentication, trust) = cluster.clone().map(|client| authenticated(client, clock, &mut registry)).unzip();
         let mut checks = vec![
             reload.check(),
             readiness::discovery(sources.clone()),
@@ -180,7 +180,7 @@ impl Parts {
         ];
         checks.extend(authentication.iter().map(|known| readiness::authentication(known.trust.clone())));
         let (states, metrics) = (sources.clone(), discovery::Metrics::register(&mut registry));
-        let discovery = Discovery { config: config.clone(), publish, states, clock: clock.clone(), metrics };
+        let discovery = Discovery { config: config.clone(), publish, states, clock: clock.clone(), metrics, cluster };
         let metrics = scrape::Metrics::register(&mut registry);
         let scraper = Scraper { storage: storage.clone(), plan, clock: clock.clone(), metrics };
         let api_metrics = api::Metrics::register(&mut registry);

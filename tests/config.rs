@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use plimsoll::config::reader::read;
-use plimsoll::config::{self, Aggregation, Credentials, Level, RangeBoundary, ScrapeProtocol, SecretText, Shape};
+use plimsoll::config::{self, Aggregation, Credentials, Level, RangeBoundary, Role, ScrapeProtocol, SecretText, Shape};
 use serde_json::Value;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/config");
@@ -174,6 +174,22 @@ fn every_key_reaches_the_configuration() {
     let queue = &config.metrics[0];
     assert_eq!((queue.unit.as_str(), queue.split_by.len(), queue.min_coverage), ("messages", 1, 0.5));
     assert!(matches!(&queue.shape, Shape::Queue { series, .. } if series.matchers.0.len() == 2));
+}
+
+#[test]
+fn sources_in_the_cluster_reach_the_configuration() {
+    let config = fixture("kubernetes.good.yaml");
+    let roles: Vec<Vec<Role>> =
+        config.jobs.iter().map(|job| job.kubernetes_sd.iter().map(|sd| sd.role).collect()).collect();
+    assert_eq!(
+        roles,
+        [vec![Role::Pod, Role::Pod], vec![Role::EndpointSlice], vec![Role::PodMonitor, Role::ServiceMonitor]]
+    );
+    let [narrow, wide] = &config.jobs[0].kubernetes_sd[..] else { panic!("two sources") };
+    assert_eq!(narrow.namespaces, ["agents", "models"]);
+    let is_meant = |tier| narrow.selector.matches(|key| Some(if key == "app" { "agents" } else { tier }));
+    assert!(is_meant("gold") && !is_meant("test"));
+    assert!(wide.namespaces.is_empty() && wide.selector.is_empty());
 }
 
 #[test]

@@ -50,5 +50,7 @@ mod reload;
 mod serving;
 // Targets good, bad and hostile.
 mod scrape;
+// Targets of a cluster: a scripted kube-apiserver that changes, refuses, goes and comes.
+mod watches;
 // The map in lib.rs is true: imports, orphans, module docs.
 mod tidy;

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::metric::Matchers;
 use super::{duration, name, pattern};
-use crate::model::{OwnerReference, ScrapeProtocol};
+use crate::model::{OwnerReference, ScrapeProtocol, selector};
 
 /// The configuration of Plimsoll: what is scraped, and which metrics are served from it.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -73,6 +73,10 @@ pub struct ScrapeConfig {
     /// Endpoints that answer with targets in Prometheus' `http_sd` format.
     #[serde(default)]
     pub http_sd_configs: Vec<HttpSdConfig>,
+    /// Objects of the cluster that become targets, followed by watches.
+    #[serde(default)]
+    #[schemars(extend("uniqueItems" = true))]
+    pub kubernetes_sd_configs: Vec<KubernetesSdConfig>,
 }
 
 /// Credentials of HTTP basic authentication.
@@ -159,6 +163,30 @@ pub struct HttpSdConfig {
     /// Time between two requests. Default: 60s.
     #[serde(default = "one_minute")]
     pub refresh_interval: Period,
+}
+
+/// Objects of the cluster that become targets.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KubernetesSdConfig {
+    /// Which objects say what is scraped.
+    pub role: Role,
+    /// Namespaces of the objects. Where all `kubernetes_sd_configs` name theirs, Plimsoll needs permissions in these
+    /// alone, and knows no pod elsewhere. Default: all namespaces.
+    #[serde(default)]
+    pub namespaces: Namespaces,
+    /// Selector for the labels of the objects of the role, such as `app=web,tier in (front, back)`. Default: all.
+    #[serde(default)]
+    pub label_selector: LabelSelector,
+}
+
+/// Namespaces of the cluster.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Namespaces {
+    /// Names of the namespaces. Default: all.
+    #[schemars(extend("items" = text("dns-label"), "uniqueItems" = true))]
+    pub names: Vec<String>,
 }
 
 /// Bounds per process and per target.
@@ -395,6 +423,20 @@ pub enum Level {
     External,
 }
 
+/// Which objects of the cluster say what is scraped.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Pods with the annotation `prometheus.io/scrape: "true"`.
+    Pod,
+    /// The pods behind Services with the annotation `prometheus.io/scrape: "true"`.
+    EndpointSlice,
+    /// The pods that PodMonitor objects select.
+    PodMonitor,
+    /// The pods behind Services that ServiceMonitor objects select.
+    ServiceMonitor,
+}
+
 /// A duration in Prometheus' notation: `15s`, `1m30s`, `500ms`.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
@@ -406,6 +448,12 @@ pub struct Period(#[schemars(with = "String")] pub Duration);
 #[serde(try_from = "String")]
 #[schemars(extend("format" = "promql-matchers"))]
 pub struct Selector(#[schemars(with = "String")] pub Matchers);
+
+/// A label selector in Kubernetes' notation.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(extend("format" = "label-selector"))]
+pub struct LabelSelector(#[schemars(with = "String")] pub selector::Selector);
 
 /// Owners of a pod, separated by commas.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -474,7 +522,7 @@ impl Default for Limits {
     }
 }
 
-// === impl Period, Selector, Owners ===
+// === impl Period, Selector, LabelSelector, Owners ===
 
 impl TryFrom<String> for Period {
     type Error = String;
@@ -489,6 +537,14 @@ impl TryFrom<String> for Selector {
 
     fn try_from(text: String) -> Result<Self, String> {
         text.parse().map(Self)
+    }
+}
+
+impl TryFrom<String> for LabelSelector {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        selector::Selector::parse(&text).map(Self).map_err(|error| error.to_string())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use crate::model::OwnerReference;
+use crate::model::selector::Selector;
 
 /// Longest name of a metric, DNS label or label name part, in bytes (RFC 1123; apimachinery `validation`).
 const SHORT_MAX: usize = 63;
@@ -130,6 +131,12 @@ pub fn url(text: &str) -> Result<(), String> {
         return wrong("a port from 1 to 65535 in the URL");
     }
     if text.contains('#') { wrong("a URL without #fragment") } else { Ok(()) }
+}
+
+/// Label selector in Kubernetes' notation.
+pub fn label_selector(text: &str) -> Result<(), String> {
+    let example = "expected a label selector such as app=web,tier in (front, back)";
+    Selector::parse(text).map(drop).map_err(|error| format!("{example}; {error} of {text:?}"))
 }
 
 /// Owners of a pod, separated by commas: `ReplicaSet/web-5d4, Deployment/web`. Each is kept once.

@@ -53,6 +53,7 @@ pub fn format_rule(format: &str) -> Option<Rule> {
     let rule: Rule = match format {
         "prometheus-duration" => ("a duration such as 15s", |text| duration::parse(text).map(drop)),
         "promql-matchers" => ("matchers such as code=~\"5..\"", |text| text.parse::<Matchers>().map(drop)),
+        "label-selector" => ("a label selector such as app=web", name::label_selector),
         "owner-list" => ("an owner such as Deployment/web", |text| name::owners(text).map(drop)),
         "http-url" => ("an absolute http or https URL", name::url),
         "metric-name" => ("a metric name", name::metric),

@@ -8,8 +8,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::slot::{Finding, Lists};
 use super::source::LIST_SIZE_MAX;
-use super::{Finding, Lists};
 use crate::config::{self, Omissions, StaticTarget};
 
 /// Target files and what was last read of them.

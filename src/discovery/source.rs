@@ -1,4 +1,4 @@
-//! The sources of targets: the configuration file, target files, target endpoints.
+//! The sources of targets: the configuration file, target files, target endpoints, the cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +9,35 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{Client, Request};
-use crate::config::{self, Config, FileSd, HttpSd, Job, Omissions, StaticTarget, one_line};
+use crate::config::{self, Config, FileSd, HttpSd, Job, KubernetesSd, Omissions, Role, StaticTarget, one_line};
 use crate::discovery::files::TargetFiles;
-use crate::discovery::{Finding, Lists, Report};
+use crate::discovery::slot::{Finding, Lists, Report};
 
 /// One source of one job.
 #[derive(Clone)]
 pub(super) enum Source {
-    Static { job: Arc<Job> },
-    Files { job: Arc<Job>, sd: FileSd },
-    Http { job: Arc<Job>, sd: HttpSd, client: Arc<Client> },
+    Static {
+        job: Arc<Job>,
+    },
+    Files {
+        job: Arc<Job>,
+        sd: FileSd,
+    },
+    Http {
+        job: Arc<Job>,
+        sd: HttpSd,
+        client: Arc<Client>,
+    },
+    /// Reports nothing by itself: its targets are looked up in what the watches say.
+    Kubernetes {
+        job: Arc<Job>,
+        sd: KubernetesSd,
+    },
+    /// As `Kubernetes`, in a process that has no connection to a cluster.
+    NoCluster {
+        job: Arc<Job>,
+        sd: KubernetesSd,
+    },
 }
 
 /// How often the files are looked at for changes; a look is one `stat` per file.
@@ -31,11 +50,15 @@ pub(super) const LIST_SIZE_MAX: usize = 64 << 20;
 /// way of its refresh interval, which may be minutes).
 const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// There is no cluster to look at, and someone has to say where it is.
+const NO_CLUSTER: &str =
+    "there is no connection to a cluster; start with --kubeconfig FILE, or in a pod with a service account";
+
 // === impl Source ===
 
 impl Source {
     /// All sources of a configuration with their jobs.
-    pub(super) fn all(config: &Config) -> Vec<(Arc<Job>, Self)> {
+    pub(super) fn all(config: &Config, has_cluster: bool) -> Vec<(Arc<Job>, Self)> {
         let mut sources = Vec::new();
         for job in &config.jobs {
             if !job.targets.is_empty() {
@@ -48,6 +71,13 @@ impl Source {
                 let client = Arc::new(Client::new(job.scraping.client.clone()));
                 sources.push((job.clone(), Self::Http { job: job.clone(), sd: sd.clone(), client }));
             }
+            for sd in &job.kubernetes_sd {
+                let (job, sd) = (job.clone(), sd.clone());
+                sources.push((
+                    job.clone(),
+                    if has_cluster { Self::Kubernetes { job, sd } } else { Self::NoCluster { job, sd } },
+                ));
+            }
         }
         sources
     }
@@ -57,6 +87,7 @@ impl Source {
             Self::Static { .. } => "static",
             Self::Files { .. } => "file_sd",
             Self::Http { .. } => "http_sd",
+            Self::Kubernetes { .. } | Self::NoCluster { .. } => "kubernetes_sd",
         }
     }
 
@@ -69,6 +100,17 @@ impl Source {
                 format!("{} file_sd {}", job.name, files.join(", "))
             }
             Self::Http { job, sd, .. } => format!("{} http_sd {}", job.name, sd.url),
+            Self::Kubernetes { job, sd } | Self::NoCluster { job, sd } => {
+                format!("{} kubernetes_sd {}", job.name, described(sd))
+            }
+        }
+    }
+
+    /// What is looked up in the cluster.
+    pub(super) fn watched(&self) -> Option<&KubernetesSd> {
+        match self {
+            Self::Kubernetes { sd, .. } => Some(sd),
+            Self::Static { .. } | Self::Files { .. } | Self::Http { .. } | Self::NoCluster { .. } => None,
         }
     }
 
@@ -82,6 +124,11 @@ impl Source {
                 }
                 Self::Files { sd, .. } => watch_files(sd, last, source, &reports).await,
                 Self::Http { sd, client, .. } => poll_endpoint(sd, client, source, &reports).await,
+                Self::Kubernetes { .. } => {}
+                Self::NoCluster { .. } => {
+                    let finding = Finding::failed(NO_CLUSTER.into());
+                    drop(reports.send(Report { source, finding }).await);
+                }
             }
         };
         tokio::select! {
@@ -119,7 +166,7 @@ async fn poll_endpoint(sd: &HttpSd, client: &Client, source: usize, reports: &mp
         ticks.tick().await;
         let finding = match fetch(sd, client).await {
             Ok((targets, omissions)) => Finding::list(targets, omissions),
-            Err(failure) => Finding { failure: Some(one_line(&failure)), ..Finding::default() },
+            Err(failure) => Finding::failed(one_line(&failure)),
         };
         if reports.send(Report { source, finding }).await.is_err() {
             return;
@@ -141,8 +188,21 @@ async fn fetch(sd: &HttpSd, client: &Client) -> Result<(Vec<StaticTarget>, Omiss
     blocking(move || config::target_groups(&text)).await.map_err(|error| error.to_string())
 }
 
+/// Role, namespaces and selector: two sources of a job differ in one of them.
+fn described(sd: &KubernetesSd) -> String {
+    let role = match sd.role {
+        Role::Pod => "pod",
+        Role::EndpointSlice => "endpointslice",
+        Role::PodMonitor => "podmonitor",
+        Role::ServiceMonitor => "servicemonitor",
+    };
+    let namespaces = if sd.namespaces.is_empty() { String::new() } else { format!(" in {}", sd.namespaces.join(", ")) };
+    let selector = if sd.selector.is_empty() { String::new() } else { format!(" with {}", sd.selector) };
+    format!("{role}{namespaces}{selector}")
+}
+
 /// Runs what blocks, or computes for long, on a thread of its own.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await.map_err(tokio::task::JoinError::try_into_panic) {
         Ok(done) => done,
         Err(Ok(panic)) => std::panic::resume_unwind(panic),

@@ -22,19 +22,22 @@ const FIRST_SCRAPES_TIME_MAX: Duration = Duration::from_secs(90);
 /// An increase needs two samples.
 const FIRST_SCRAPES: u64 = 2;
 
+const NOT_COMPLETE: &str = "not every source of targets has reported yet";
+
 /// Not ready until every source has reported for the first time since the process started.
 pub(super) fn discovery(sources: SourceStates) -> Check {
     let ask = move || {
-        if !sources.was_complete() {
-            return Readiness::NotReady("not every source of targets has reported yet".into());
-        }
         let states = sources.snapshot();
         let line = |(name, state): (&String, &crate::discovery::SourceState)| match &state.error {
             Some(error) => Some(format!("{name}: {error}")),
             None => (!state.reported).then(|| format!("{name}: has not reported yet")),
         };
-        let lines: Vec<_> = states.iter().filter_map(line).collect();
-        if lines.is_empty() { Readiness::Ok } else { Readiness::Degraded(lines.join("; ")) }
+        let lines = states.iter().filter_map(line).collect::<Vec<_>>().join("; ");
+        if !sources.was_complete() {
+            let whole = [NOT_COMPLETE, &lines].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>();
+            return Readiness::NotReady(whole.join(": "));
+        }
+        if lines.is_empty() { Readiness::Ok } else { Readiness::Degraded(lines) }
     };
     Check { name: "discovery", ask: Box::new(ask) }
 }

@@ -5,8 +5,9 @@ use tracing_subscriber::filter::LevelFilter;
 /// Libraries whose lines help nobody below a warning. A target is a prefix: `hyper` is `hyper_util` too.
 const LIBRARIES: [&str; 6] = ["hyper", "h2", "rustls", "reqwest", "tower", "opentelemetry"];
 
-/// It logs every certificate that fails as an error; the scrape says so itself.
-const SILENT: &str = "rustls_platform_verifier=off";
+/// They log every certificate that fails, and every answer of a kube-apiserver that is none, as a whole; we say what
+/// matters of it ourselves.
+const SILENT: &str = "rustls_platform_verifier=off,kube_client=off,kube_runtime=off";
 
 /// The directives for a level or directives that a user gave; later ones go before earlier ones, so the user's win.
 ///

@@ -9,8 +9,8 @@ use super::{Names, parts, typed};
 use crate::config::key_path::KeyPath;
 use crate::config::mistake::Mistakes;
 use crate::config::{
-    ClientConfig, ClientTls, Credentials, FileSd, HttpSd, Job, ScrapeProtocol, Scraping, Secret, SecretText,
-    StaticTarget, duration, file,
+    ClientConfig, ClientTls, Credentials, FileSd, HttpSd, Job, KubernetesSd, Role, ScrapeProtocol, Scraping, Secret,
+    SecretText, StaticTarget, duration, file,
 };
 use crate::model::Identity;
 
@@ -60,8 +60,18 @@ fn build(job: file::ScrapeConfig, targets: Vec<StaticTarget>, folder: &Path) -> 
         targets,
         file_sd: file_sd.collect(),
         http_sd: http_sd.collect(),
-        kubernetes_sd: Vec::new(),
+        kubernetes_sd: job.kubernetes_sd_configs.into_iter().map(kubernetes_sd).collect(),
     }
+}
+
+fn kubernetes_sd(sd: file::KubernetesSdConfig) -> KubernetesSd {
+    let role = match sd.role {
+        file::Role::Pod => Role::Pod,
+        file::Role::EndpointSlice => Role::EndpointSlice,
+        file::Role::PodMonitor => Role::PodMonitor,
+        file::Role::ServiceMonitor => Role::ServiceMonitor,
+    };
+    KubernetesSd { role, namespaces: sd.namespaces.names, selector: sd.label_selector.0 }
 }
 
 fn client(
@@ -100,7 +110,7 @@ fn check(job: &file::ScrapeConfig, path: &KeyPath, mistakes: &mut Mistakes<'_>) 
             mistakes.push(&tls.key(given), format!("{given} needs {other} beside it"));
         }
     }
-    let sources = ["targets", "file_sd_configs", "http_sd_configs"];
+    let sources = ["targets", "file_sd_configs", "http_sd_configs", "kubernetes_sd_configs"];
     if sources.iter().all(|key| is_empty(&path.key(key), mistakes)) && !mistakes.any_doubtful(path, &sources) {
         mistakes.push(path, format!("the job has nothing to scrape; expected one of {}", sources.join(", ")));
     }

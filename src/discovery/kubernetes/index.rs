@@ -24,7 +24,7 @@ use crate::model::{Cluster, ObjectReference, Resources, Target};
 
 /// All objects of all watches, and the answers given last.
 #[derive(Default)]
-pub(super) struct Index {
+pub(in crate::discovery) struct Index {
     namespaces: BTreeMap<Arc<str>, Namespace>,
     resources: Arc<Resources>,
     interner: Interner,
@@ -129,7 +129,7 @@ impl Index {
 
     /// The targets that a source of a job finds, ordered by namespace, pod and URL, and what it had to leave out. A
     /// target that did not change stays the same `Arc`.
-    pub(super) fn targets(&mut self, job: &Job, sd: &KubernetesSd) -> (Vec<Arc<Target>>, Omissions) {
+    pub(in crate::discovery) fn targets(&mut self, job: &Job, sd: &KubernetesSd) -> (Vec<Arc<Target>>, Omissions) {
         self.settle();
         match sd.role {
             Role::Pod | Role::EndpointSlice => self.annotated(job, sd),
@@ -141,7 +141,7 @@ impl Index {
     ///
     /// To be asked after [`Self::targets`] of every source: answers to sources that were not asked for since the last
     /// time are forgotten.
-    pub(super) fn cluster(&mut self, scraped: &[Arc<Target>]) -> Cluster {
+    pub(in crate::discovery) fn cluster(&mut self, scraped: &[Arc<Target>]) -> Cluster {
         self.settle();
         self.answers.retain_mut(|answer| std::mem::take(&mut answer.is_wanted));
         self.monitors.retain_wanted();

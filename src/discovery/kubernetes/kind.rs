@@ -1,0 +1,91 @@
+//! The kinds that are watched, as the API names them, and which of them a source of targets rests on.
+
+use kube::core::ApiResource;
+
+use super::index::Kind;
+use crate::config::Role;
+
+/// Group of the monitors of the Prometheus operator.
+const MONITORING: &str = "monitoring.coreos.com";
+
+/// Read for every role: pods, what owns them, and what selects and holds them.
+pub(super) const ALWAYS: [Kind; 6] =
+    [Kind::Pod, Kind::ReplicaSet, Kind::Job, Kind::Service, Kind::EndpointSlice, Kind::Namespace];
+
+/// Watched as a whole; of the others single objects are.
+pub(super) const WHOLE: [Kind; 8] = [
+    Kind::Pod,
+    Kind::ReplicaSet,
+    Kind::Job,
+    Kind::Service,
+    Kind::EndpointSlice,
+    Kind::Namespace,
+    Kind::PodMonitor,
+    Kind::ServiceMonitor,
+];
+
+// === impl Role ===
+
+impl Role {
+    /// The kind that is read for this role alone.
+    pub(super) fn own_kind(self) -> Option<Kind> {
+        match self {
+            Self::Pod | Self::EndpointSlice => None,
+            Self::PodMonitor => Some(Kind::PodMonitor),
+            Self::ServiceMonitor => Some(Kind::ServiceMonitor),
+        }
+    }
+
+    /// Whether a source of this role rests on a kind.
+    pub(super) fn reads(self, kind: Kind) -> bool {
+        let of_monitors = matches!(kind, Kind::Secret | Kind::ConfigMap) && self.own_kind().is_some();
+        ALWAYS.contains(&kind) || self.own_kind() == Some(kind) || of_monitors
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// API group; empty for the core.
+    pub(super) fn group(self) -> &'static str {
+        match self {
+            Self::ReplicaSet => "apps",
+            Self::Job => "batch",
+            Self::EndpointSlice => "discovery.k8s.io",
+            Self::PodMonitor | Self::ServiceMonitor => MONITORING,
+            Self::Pod | Self::Service | Self::Namespace | Self::Secret | Self::ConfigMap => "",
+        }
+    }
+
+    /// The plural in paths, rules and metrics.
+    pub(super) fn resource(self) -> &'static str {
+        match self {
+            Self::Pod => "pods",
+            Self::ReplicaSet => "replicasets",
+            Self::Job => "jobs",
+            Self::Service => "services",
+            Self::EndpointSlice => "endpointslices",
+            Self::Namespace => "namespaces",
+            Self::PodMonitor => "podmonitors",
+            Self::ServiceMonitor => "servicemonitors",
+            Self::Secret => "secrets",
+            Self::ConfigMap => "configmaps",
+        }
+    }
+
+    /// Whether a cluster may well not have the kind.
+    pub(super) fn is_optional(self) -> bool {
+        matches!(self, Self::PodMonitor | Self::ServiceMonitor)
+    }
+
+    /// The kind of a monitor, which no library knows.
+    pub(super) fn api_resource(self) -> ApiResource {
+        ApiResource {
+            group: self.group().into(),
+            version: "v1".into(),
+            api_version: format!("{}/v1", self.group()),
+            kind: format!("{self:?}"),
+            plural: self.resource().into(),
+        }
+    }
+}
