@@ -91,7 +91,7 @@ async fn set_load(broker: &str, queue: &str, per_second: f64) {
     assert!(answer.status().is_success(), "{answer:?}");
 }
 
-fn hints(cluster: &ControlPlane, plimsoll: &Registered<'_>, broker: &str) -> String {
+fn hints(cluster: &ControlPlane, plimsoll: &Registered, broker: &str) -> String {
     let tools = kubernetes("kubectl");
     format!(
         "Plimsoll is Available, {available:.1} s after its registration. In another terminal:

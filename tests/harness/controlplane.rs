@@ -10,6 +10,7 @@ pub mod network;
 mod objects;
 pub mod programs;
 pub mod registered;
+mod starter;
 
 use std::path::Path;
 use std::sync::{Arc, Weak};
@@ -34,7 +35,7 @@ pub struct ControlPlane {
     /// From nothing until it was ready.
     pub started_in: Duration,
     /// Its API groups can be served by one Plimsoll at a time.
-    registration: Mutex<()>,
+    registration: Arc<Mutex<()>>,
     shutdown: CancellationToken,
     /// Starts the processes, of which none outlives it, and runs the kubelet.
     thread: Option<JoinHandle<()>>,
@@ -63,12 +64,12 @@ const LAST_LINES: usize = 25;
 
 impl ControlPlane {
     /// All of it: controllers that act, and pods that run.
-    pub async fn start() -> Self {
+    pub async fn start() -> Arc<Self> {
         Self::start_parts(Parts::All).await
     }
 
     /// The API alone: objects are stored and watched, and nothing happens to them.
-    pub async fn start_api() -> Self {
+    pub async fn start_api() -> Arc<Self> {
         Self::start_parts(Parts::ApiOnly).await
     }
 
@@ -79,12 +80,12 @@ impl ControlPlane {
         if let Some(running) = shared.upgrade() {
             return Shared(running);
         }
-        let started = Arc::new(Self::start().await);
+        let started = Self::start().await;
         *shared = Arc::downgrade(&started);
         Shared(started)
     }
 
-    async fn start_parts(parts: Parts) -> Self {
+    async fn start_parts(parts: Parts) -> Arc<Self> {
         drop(rustls::crypto::ring::default_provider().install_default());
         let (ready, started) = oneshot::channel();
         let shutdown = CancellationToken::new();
@@ -94,7 +95,7 @@ impl ControlPlane {
             std::panic::resume_unwind(thread.join().expect_err("it ended before it was ready"));
         };
         control_plane.thread = Some(thread);
-        control_plane
+        Arc::new(control_plane)
     }
 
     /// The kubeconfig file of its administrator.
@@ -122,13 +123,14 @@ impl ControlPlane {
     }
 
     /// Plimsoll with this configuration, registered and Available. Another one waits until this one is gone.
-    pub async fn plimsoll(&self, config: &str) -> Registered<'_> {
+    pub async fn plimsoll(self: &Arc<Self>, config: &str) -> Registered {
         self.plimsoll_on(config, self.premises.network.free_port()).await
     }
 
     /// The same on a port of one's choice, of an address that belongs to this control plane.
-    pub async fn plimsoll_on(&self, config: &str, port: u16) -> Registered<'_> {
-        Registered::new(self, self.registration.lock().await, config, port).await
+    pub async fn plimsoll_on(self: &Arc<Self>, config: &str, port: u16) -> Registered {
+        let turn = self.registration.clone().lock_owned().await;
+        Registered::new(self.clone(), turn, config, port).await
     }
 
     /// The last lines of each program.
@@ -150,9 +152,9 @@ impl Drop for ControlPlane {
 // === impl Shared ===
 
 impl std::ops::Deref for Shared {
-    type Target = ControlPlane;
+    type Target = Arc<ControlPlane>;
 
-    fn deref(&self) -> &ControlPlane {
+    fn deref(&self) -> &Arc<ControlPlane> {
         &self.0
     }
 }
@@ -214,7 +216,7 @@ async fn bring_up(parts: Parts, shutdown: CancellationToken) -> ControlPlane {
         programs.insert(0, ("kube-controller-manager", premises.start_controllers()));
     }
     let started_in = started.elapsed();
-    ControlPlane { premises, config, programs, started_in, registration: Mutex::new(()), shutdown, thread: None }
+    ControlPlane { premises, config, programs, started_in, registration: Arc::default(), shutdown, thread: None }
 }
 
 /// Waits for the API server; panics when a program ends before.

@@ -4,26 +4,29 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
-use tokio::sync::MutexGuard;
+use tokio::sync::OwnedMutexGuard;
 
 use super::authority::Pair;
 use super::programs::{guarded, kubernetes, plimsoll};
+use super::starter::Starter;
 use super::{ControlPlane, eventually, last_lines};
 use crate::harness::program::Program;
 
 /// A Plimsoll that is known to a control plane. Dropped, it ends and its APIServices go.
-pub struct Registered<'a> {
-    control_plane: &'a ControlPlane,
-    _turn: MutexGuard<'a, ()>,
+pub struct Registered {
+    control_plane: Arc<ControlPlane>,
+    _turn: OwnedMutexGuard<()>,
     pub address: SocketAddr,
     config: PathBuf,
     kubeconfig: PathBuf,
     serving: Pair,
     program: Option<Program>,
+    starter: Starter,
     /// From the APIServices' creation until all were Available.
     pub available_in: Duration,
 }
@@ -45,27 +48,28 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 // === impl Registered ===
 
-impl<'a> Registered<'a> {
+impl Registered {
     pub(super) async fn new(
-        control_plane: &'a ControlPlane,
-        turn: MutexGuard<'a, ()>,
+        control_plane: Arc<ControlPlane>,
+        turn: OwnedMutexGuard<()>,
         config: &str,
         port: u16,
-    ) -> Registered<'a> {
+    ) -> Self {
         let premises = &control_plane.premises;
         let address = SocketAddr::from((premises.network.node(), port));
         let names = ["plimsoll.plimsoll-system.svc".to_owned(), "localhost".to_owned(), address.ip().to_string()];
         let mut registered = Self {
-            control_plane,
             _turn: turn,
             address,
             config: premises.folder.write("plimsoll.yaml", config),
             kubeconfig: premises.user(USER),
             serving: premises.authority.server(&premises.folder, "plimsoll", names.into()),
             program: None,
+            starter: Starter::new(),
             available_in: Duration::ZERO,
+            control_plane,
         };
-        control_plane.apply("default", PERMISSIONS).await;
+        registered.control_plane.apply("default", PERMISSIONS).await;
         registered.start();
         registered.register().await;
         registered
@@ -74,6 +78,11 @@ impl<'a> Registered<'a> {
     /// Ends it at once, in the middle of whatever it does.
     pub fn kill(&mut self) {
         drop(self.program.take());
+    }
+
+    /// Everything the running process has said.
+    pub fn output(&self) -> String {
+        self.program.as_ref().map(Program::output).unwrap_or_default()
     }
 
     /// Asks it to end, and gives its exit status and everything it said.
@@ -134,7 +143,7 @@ impl<'a> Registered<'a> {
         command.arg("--config").arg(&self.config).env("KUBECONFIG", &self.kubeconfig);
         command.arg("--tls-cert-file").arg(&self.serving.certificate);
         command.arg("--tls-private-key-file").arg(&self.serving.key);
-        self.program = Some(Program::start(command));
+        self.program = Some(self.starter.start(command));
     }
 
     async fn listens(&mut self) {
@@ -161,7 +170,7 @@ impl<'a> Registered<'a> {
     }
 }
 
-impl Drop for Registered<'_> {
+impl Drop for Registered {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- plimsoll\n{}", self.program.as_ref().map(last_lines).unwrap_or_default());
