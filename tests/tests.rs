@@ -20,6 +20,8 @@ mod http;
 mod config;
 // The real control plane: objects become processes, and processes end with their objects.
 mod controlplane;
+// The whole: real autoscalers of a real control plane scale by Plimsoll's numbers.
+mod e2e;
 // Plimsoll beside a real Prometheus: the same pages, every sample compared.
 mod differential;
 // Static targets, file_sd and http_sd.
