@@ -2,6 +2,7 @@
 //! them, on a thread of its own, for no test lasts as long; goes out: the times that nobody meant.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -24,7 +25,7 @@ pub struct Conditions {
 }
 
 /// One APIService came into another state.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Change {
     pub name: String,
     pub available: bool,
@@ -77,8 +78,9 @@ impl Conditions {
     }
 
     /// What nobody meant: an APIService that was not Available while Plimsoll was there.
-    pub fn outages(&self) -> Vec<Change> {
-        self.changes().into_iter().filter(|change| !change.available && !change.meant).collect()
+    pub fn outages(&self) -> Vec<String> {
+        let changes = self.changes().into_iter();
+        changes.filter(|change| !change.available && !change.meant).map(|change| change.to_string()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {
@@ -90,6 +92,17 @@ impl Drop for Conditions {
     fn drop(&mut self) {
         self.shutdown.cancel();
         drop(self.thread.take().map(JoinHandle::join));
+    }
+}
+
+// === impl Change ===
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, available, says, meant, after } = self;
+        let is = if *available { "is" } else { "is not" };
+        let why = if *meant { ", as a test meant" } else { "" };
+        write!(f, "after {after:.1?} {name} {is} Available{why}: {says}")
     }
 }
 

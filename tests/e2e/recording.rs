@@ -42,6 +42,14 @@ pub struct Decision {
     object: Arc<HorizontalPodAutoscaler>,
 }
 
+/// How well the model explains the decisions of an autoscaler.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Explained {
+    pub decisions: usize,
+    /// Those that could have been no other.
+    pub unambiguous: usize,
+}
+
 /// What was seen of one kind, in order.
 struct Log<K>(Arc<Mutex<Vec<Moment<K>>>>);
 
@@ -101,20 +109,21 @@ impl Recording {
         found.expect("it is there")
     }
 
-    /// Panics where the model does not explain a decision; gives how many it explains.
-    pub fn check(&self, autoscaler: &str) -> usize {
+    /// Panics where the model does not explain a decision.
+    pub fn check(&self, autoscaler: &str) -> Explained {
         let decisions = self.decisions(autoscaler);
-        let mut before = 0;
-        let mut wrong = Vec::new();
+        let (mut explained, mut before, mut wrong) = (Explained::default(), 0, Vec::new());
         for decision in &decisions {
             let allowed = self.allowed(decision, before);
             if !allowed.contains(&decision.desired) {
-                wrong.push(format!("{:?} allowed, {} before: {decision:#?}", allowed, before));
+                wrong.push(format!("{allowed:?} allowed, {before} before: {decision:#?}"));
             }
+            explained.decisions += 1;
+            explained.unambiguous += usize::from(allowed.len() == 1);
             before = decision.desired;
         }
         assert!(wrong.is_empty(), "{autoscaler} decided what the algorithm does not:\n{}", wrong.join("\n"));
-        decisions.len()
+        explained
     }
 
     /// What it may have decided; without a valid metric what it had decided before.

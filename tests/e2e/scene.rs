@@ -37,7 +37,7 @@ pub type Alone = OwnedRwLockWriteGuard<Registered>;
 struct Stage {
     conditions: Arc<Conditions>,
     plimsoll: Arc<RwLock<Registered>>,
-    cluster: Shared,
+    _cluster: Shared,
     started: Instant,
 }
 
@@ -56,7 +56,14 @@ impl Scene {
     /// A namespace whose name begins with this.
     pub async fn new(prefix: &str) -> Self {
         let stage = Stage::shared().await;
-        let plimsoll = stage.plimsoll.clone().read_owned().await;
+        let plimsoll = loop {
+            let plimsoll = stage.plimsoll.clone().read_owned().await;
+            if plimsoll.is_there() {
+                break plimsoll;
+            }
+            drop(plimsoll);
+            stage.alone().await;
+        };
         Self::on(stage, plimsoll, prefix).await
     }
 }
@@ -65,7 +72,7 @@ impl Scene<Alone> {
     /// The same when all others that run now have ended; no other begins before it ends.
     pub async fn alone(prefix: &str) -> Self {
         let stage = Stage::shared().await;
-        let plimsoll = stage.plimsoll.clone().write_owned().await;
+        let plimsoll = stage.alone().await;
         Self::on(stage, plimsoll, prefix).await
     }
 
@@ -78,11 +85,7 @@ impl Scene<Alone> {
 
     /// Starts it again, and waits until its APIServices are Available.
     pub async fn bring_plimsoll_back(&mut self) {
-        self.plimsoll.restart();
-        self.plimsoll.becomes_available(true).await;
-        let conditions = &self.conditions;
-        eventually("the watch knows", || async { conditions.all_available() }, |known| *known).await;
-        self.conditions.take_away(false);
+        bring_back(&mut self.plimsoll, &self.conditions).await;
     }
 }
 
@@ -149,6 +152,29 @@ impl<P: Deref<Target = Registered>> Scene<P> {
         }
     }
 
+    /// What the custom metrics API answers for a path in the namespace; null where it refuses.
+    pub async fn custom(&self, path: &str) -> Value {
+        let path = format!("/apis/custom.metrics.k8s.io/v1beta2/namespaces/{}/{path}", self.namespace);
+        let said = self.cluster.try_kubectl(&["get", "--raw", &path]).await;
+        said.map_or(Value::Null, |said| serde_json::from_str(&said).expect("JSON"))
+    }
+
+    /// How often an autoscaler had no valid metric, of those that it sent events of.
+    pub async fn failures(&self, autoscaler: &str) -> i64 {
+        let field = format!("involvedObject.name={autoscaler},reason=FailedComputeMetricsReplicas");
+        let said = self.kubectl(&["get", "events", "--field-selector", &field, "-o", "json"]).await;
+        let list: Value = serde_json::from_str(&said).expect("JSON");
+        let events = list["items"].as_array().into_iter().flatten();
+        events.map(|event| event["count"].as_i64().unwrap_or(1)).sum()
+    }
+
+    /// Waits until an autoscaler has been without a valid metric this many times more.
+    pub async fn fails_again(&self, autoscaler: &str, times: i64) {
+        let before = self.failures(autoscaler).await;
+        let what = format!("{autoscaler} fails {times} times more");
+        eventually(&what, || self.failures(autoscaler), |now| *now >= before + times).await;
+    }
+
     /// Records what happens in the namespace from now on.
     pub async fn record(&self) -> Recording {
         Recording::start(self.cluster.client(), &self.namespace).await
@@ -182,9 +208,9 @@ impl<P: Deref<Target = Registered>> Drop for Scene<P> {
         delete.args(["delete", "namespace", "--wait=false", &self.namespace]);
         // The processes of its pods would go on beside other tests. The cluster may be gone when a test fails.
         drop(delete.env("KUBECONFIG", self.cluster.kubeconfig()).output());
-        let outages = self.conditions.outages();
         if !std::thread::panicking() {
-            assert!(outages.is_empty(), "the APIServices were not Available: {outages:#?}");
+            let (outages, available) = (self.conditions.outages(), self.conditions.all_available());
+            assert!(outages.is_empty() && available, "an APIService was not Available: {outages:#?}");
         }
     }
 }
@@ -211,7 +237,17 @@ impl Stage {
         let watched = Arc::downgrade(&cluster);
         let client = move || watched.upgrade().expect("a scene begins").client();
         let conditions = Arc::new(Conditions::watch(client));
-        Self { conditions, plimsoll: Arc::new(RwLock::new(plimsoll)), cluster, started }
+        eventually("the watch begins", || async { conditions.all_available() }, |known| *known).await;
+        Self { conditions, plimsoll: Arc::new(RwLock::new(plimsoll)), _cluster: cluster, started }
+    }
+
+    /// Plimsoll alone; it is back where a test failed that had taken it away.
+    async fn alone(&self) -> Alone {
+        let mut plimsoll = self.plimsoll.clone().write_owned().await;
+        if !plimsoll.is_there() {
+            bring_back(&mut plimsoll, &self.conditions).await;
+        }
+        plimsoll
     }
 }
 
@@ -219,6 +255,13 @@ impl Drop for Stage {
     fn drop(&mut self) {
         println!("the end-to-end tests took {:?}", self.started.elapsed());
     }
+}
+
+async fn bring_back(plimsoll: &mut Registered, conditions: &Conditions) {
+    plimsoll.restart();
+    plimsoll.becomes_available(true).await;
+    eventually("the watch knows", || async { conditions.all_available() }, |known| *known).await;
+    conditions.take_away(false);
 }
 
 /// The status of a condition; empty where the object does not have it.

@@ -94,6 +94,19 @@ spec:
     }
 }
 
+/// A Service in front of the Deployment that has its name.
+pub fn service(name: &str) -> String {
+    format!(
+        "
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}}}
+spec: {{selector: {{app: {name}}}, ports: [{{name: http, port: 80, targetPort: http}}]}}
+"
+    )
+}
+
 /// What each pod has of a metric, on average.
 pub fn per_pod(metric: &str, average: &str) -> String {
     format!(
@@ -106,5 +119,21 @@ pub fn queue_of(deployment: &str, average: &str) -> String {
     format!(
         "{{type: Object, object: {{describedObject: {{apiVersion: apps/v1, kind: Deployment, name: {deployment}}}, \
          metric: {{name: queue_length}}, target: {{type: AverageValue, averageValue: {average}}}}}}}"
+    )
+}
+
+/// A number for all pods of a Service together: an Object metric of the Service, with a Value.
+pub fn of_service(service: &str, metric: &str, value: &str) -> String {
+    format!(
+        "{{type: Object, object: {{describedObject: {{apiVersion: v1, kind: Service, name: {service}}}, \
+         metric: {{name: {metric}}}, target: {{type: Value, value: {value}}}}}}}"
+    )
+}
+
+/// A queue as something outside of the cluster, shared out over the pods.
+pub fn external_queue(queue: &str, average: &str) -> String {
+    format!(
+        "{{type: External, external: {{metric: {{name: queue_length, selector: {{matchLabels: {{queue: {queue}}}}}}}, \
+         target: {{type: AverageValue, averageValue: {average}}}}}}}"
     )
 }

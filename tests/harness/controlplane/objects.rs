@@ -46,7 +46,12 @@ impl ControlPlane {
     pub async fn get(&self, namespace: &str, kind: &str, name: &str) -> Value {
         let (version, kind) = kind.rsplit_once('/').expect("a kind as in apps/v1/Deployment");
         let api = self.api(namespace, version, kind).await;
-        api.get_opt(name).await.expect("an answer").map_or(Value::Null, |object| json!(object))
+        let found = api.get_opt(name).await.expect("an answer");
+        found.map_or(Value::Null, |mut object| {
+            // Who has set which field is most of what a failing test would show.
+            object.metadata.managed_fields = None;
+            json!(object)
+        })
     }
 
     /// Waits until an object satisfies; panics with its last state when it never does.

@@ -75,6 +75,11 @@ impl Registered {
         registered
     }
 
+    /// Whether there is a process; one that ended by itself counts.
+    pub fn is_there(&self) -> bool {
+        self.program.is_some()
+    }
+
     /// Ends it at once, in the middle of whatever it does.
     pub fn kill(&mut self) {
         drop(self.program.take());
