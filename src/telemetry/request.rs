@@ -25,6 +25,7 @@ pub async fn correlate(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = correlation_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let query = request.uri().query().unwrap_or_default().to_owned();
     let span = tracing::debug_span!(
         "request",
         otel.kind = "server",
@@ -40,21 +41,21 @@ pub async fn correlate(mut request: Request, next: Next) -> Response {
     let code = response.status().as_u16();
     // Not a field: a field that comes later makes the log layer read and write all of them again.
     span.set_attribute("http.response.status_code", i64::from(code));
-    span.in_scope(|| log(&id, method.as_str(), &path, code, started));
+    span.in_scope(|| log(&id, method.as_str(), &path, &query, code, started));
     response.headers_mut().extend(header.map(|id| (AUDIT_ID, id)));
     response
 }
 
-fn log(audit_id: &str, method: &str, path: &str, code: u16, started: Instant) {
+fn log(audit_id: &str, method: &str, path: &str, query: &str, code: u16, started: Instant) {
     let duration_seconds = started.elapsed().as_secs_f64();
     // Every autoscaler asks every 15 s, probes come more often: answers that are as they should be say nothing, and a
     // line would cost as much as the answer. A probe that is not ready yet is no news either.
     let page = path.split('/').nth(1).unwrap_or_default();
     let is_probe = matches!(page, "livez" | "readyz" | "healthz" | "metrics");
     if code < 400 || is_probe {
-        tracing::debug!(audit_id, method, path, code, duration_seconds, "request answered");
+        tracing::debug!(audit_id, method, path, query, code, duration_seconds, "request answered");
     } else {
-        tracing::info!(audit_id, method, path, code, duration_seconds, "request answered");
+        tracing::info!(audit_id, method, path, query, code, duration_seconds, "request answered");
     }
 }
 
