@@ -56,7 +56,9 @@ pub(super) struct Kubernetes {
     /// Lent to whoever draws up targets, who gives it back.
     pub index: Index,
     watches: Watches,
-    /// The watches that the configuration asks for; monitors ask for more.
+    /// The sources that the configuration has.
+    sds: Vec<KubernetesSd>,
+    /// The watches that they ask for; their monitors ask for more.
     configured: BTreeSet<Scope>,
     kinds: Kinds,
     owners: HashSet<OwnerReference>,
@@ -90,6 +92,7 @@ impl Kubernetes {
         Self {
             index: Index::default(),
             watches: Watches::new(client.clone(), news),
+            sds: Vec::new(),
             configured: BTreeSet::new(),
             kinds: Kinds::new(client),
             owners: HashSet::new(),
@@ -103,7 +106,8 @@ impl Kubernetes {
 
     /// From now on watches what these jobs need. What is wanted before and after is not touched.
     pub(super) fn follow(&mut self, jobs: &[Arc<Job>]) {
-        self.configured = watches::wanted(&jobs.iter().flat_map(|job| &job.kubernetes_sd).collect::<Vec<_>>());
+        self.sds = jobs.iter().flat_map(|job| &job.kubernetes_sd).cloned().collect();
+        self.configured = watches::wanted(&self.sds);
         self.forget_others();
         self.want();
         self.measure();
@@ -201,8 +205,8 @@ impl Kubernetes {
 
     /// What the configuration asks for, and the Secrets and ConfigMaps that its monitors refer to.
     fn want(&mut self) -> bool {
-        let secrets = watches::single(Kind::Secret, self.index.secrets_wanted());
-        let config_maps = watches::single(Kind::ConfigMap, self.index.config_maps_wanted());
+        let secrets = watches::single(Kind::Secret, self.index.secrets_wanted(&self.sds));
+        let config_maps = watches::single(Kind::ConfigMap, self.index.config_maps_wanted(&self.sds));
         let wanted = self.configured.iter().cloned().chain(secrets).chain(config_maps).collect();
         let ended = self.watches.want(&wanted);
         let mut changed = false;

@@ -13,7 +13,7 @@ use kube::core::{DynamicObject, PartialObjectMeta};
 
 use super::answer::Answer;
 use super::interner::Interner;
-use super::monitors::Monitors;
+use super::monitors::{self, Monitors};
 use super::namespace::{Monitor, Namespace};
 use super::owner::{Middle, Workload};
 use super::pod::Pod;
@@ -159,17 +159,17 @@ impl Index {
         cluster
     }
 
-    /// Secrets that monitors refer to.
-    pub(super) fn secrets_wanted(&self) -> BTreeSet<ObjectName> {
-        self.wanted(|reference| match reference {
+    /// Secrets that the monitors of these sources refer to.
+    pub(super) fn secrets_wanted(&self, sds: &[KubernetesSd]) -> BTreeSet<ObjectName> {
+        self.wanted(sds, |reference| match reference {
             Reference::Secret(name) => Some(name),
             Reference::ConfigMap(_) => None,
         })
     }
 
-    /// ConfigMaps that monitors refer to.
-    pub(super) fn config_maps_wanted(&self) -> BTreeSet<ObjectName> {
-        self.wanted(|reference| match reference {
+    /// ConfigMaps that the monitors of these sources refer to.
+    pub(super) fn config_maps_wanted(&self, sds: &[KubernetesSd]) -> BTreeSet<ObjectName> {
+        self.wanted(sds, |reference| match reference {
             Reference::ConfigMap(name) => Some(name),
             Reference::Secret(_) => None,
         })
@@ -182,11 +182,11 @@ impl Index {
     }
 
     /// Objects that monitors refer to, which lie in their own namespaces.
-    fn wanted(&self, is_meant: impl Fn(Reference<'_>) -> Option<&str>) -> BTreeSet<ObjectName> {
+    fn wanted(&self, sds: &[KubernetesSd], is_meant: impl Fn(Reference<'_>) -> Option<&str>) -> BTreeSet<ObjectName> {
         let mut wanted = BTreeSet::new();
         for (namespace, known) in &self.namespaces {
-            let monitors = known.pod_monitors.values().chain(known.service_monitors.values());
-            let names = monitors.flat_map(|monitor| references(&monitor.spec)).filter_map(&is_meant);
+            let monitors = sds.iter().flat_map(|sd| monitors::selected(sd, namespace, known));
+            let names = monitors.flat_map(|(_, monitor)| references(&monitor.spec)).filter_map(&is_meant);
             wanted.extend(names.map(|name| (namespace.to_string(), name.to_owned())));
         }
         wanted

@@ -82,12 +82,8 @@ impl Answer {
     fn update(&mut self, namespaces: &BTreeMap<Arc<str>, Namespace>, scrapings: &mut Scrapings) {
         let mut before = std::mem::take(&mut self.known);
         let mut now = BTreeMap::new();
-        for (namespace, content) in namespaces.iter().filter(|(name, _)| self.is_asked_for(name)) {
-            let monitors = match self.sd.role {
-                Role::ServiceMonitor => &content.service_monitors,
-                Role::PodMonitor | Role::Pod | Role::EndpointSlice => &content.pod_monitors,
-            };
-            for (name, record) in monitors.iter().filter(|(_, record)| self.selects(record)) {
+        for (namespace, content) in namespaces {
+            for (name, record) in selected(&self.sd, namespace, content) {
                 let place = (namespace.clone(), name.clone());
                 let mut known = match before.remove(&place) {
                     Some(known) if known.version == content.version => known,
@@ -118,14 +114,6 @@ impl Answer {
         let monitor = Monitor::read(name, &record.spec, &self.scraping);
         let clients = monitor.clients(own);
         Known { version, record: record.clone(), monitor, clients, found: BTreeMap::new() }
-    }
-
-    fn is_asked_for(&self, namespace: &str) -> bool {
-        self.sd.namespaces.is_empty() || self.sd.namespaces.iter().any(|asked| asked == namespace)
-    }
-
-    fn selects(&self, record: &namespace::Monitor) -> bool {
-        self.sd.selector.matches(|key| record.labels.get(key))
     }
 
     fn all(&self) -> (Vec<Arc<Target>>, Omissions) {
@@ -159,7 +147,7 @@ impl Known {
         let mut before = std::mem::take(&mut self.found);
         let selected = self.monitor.namespaces();
         let is_selected = |name: &str| selected.as_ref().is_none_or(|names| names.contains(&name));
-        let meant = namespaces.iter().filter(|(name, _)| is_selected(name) && answer.is_asked_for(name));
+        let meant = namespaces.iter().filter(|(name, _)| is_selected(name) && is_asked_for(&answer.sd, name));
         for (name, content) in meant {
             let last = before.remove(name);
             let found = match last {
@@ -186,8 +174,27 @@ impl Known {
             }
         }
         self.monitor.omit_unmet(&counts, omissions);
-        self.monitor.omit_outside(|name| answer.is_asked_for(name), omissions);
+        self.monitor.omit_outside(|name| is_asked_for(&answer.sd, name), omissions);
     }
+}
+
+/// The monitors of a namespace that a source means; none, where it means no monitors.
+pub(super) fn selected<'n>(
+    sd: &KubernetesSd,
+    namespace: &str,
+    content: &'n Namespace,
+) -> impl Iterator<Item = (&'n Arc<str>, &'n namespace::Monitor)> {
+    let monitors = match sd.role {
+        Role::ServiceMonitor => Some(&content.service_monitors),
+        Role::PodMonitor => Some(&content.pod_monitors),
+        Role::Pod | Role::EndpointSlice => None,
+    };
+    let monitors = monitors.filter(|_| is_asked_for(sd, namespace)).into_iter().flatten();
+    monitors.filter(|(_, record)| sd.selector.matches(|key| record.labels.get(key)))
+}
+
+fn is_asked_for(sd: &KubernetesSd, namespace: &str) -> bool {
+    sd.namespaces.is_empty() || sd.namespaces.iter().any(|asked| asked == namespace)
 }
 
 /// A target that did not change stays the same.

@@ -97,7 +97,7 @@ impl Watches {
 }
 
 /// The watches that sources need: of all namespaces, or of those that they name where every one does.
-pub(super) fn wanted(sds: &[&KubernetesSd]) -> BTreeSet<Scope> {
+pub(super) fn wanted(sds: &[KubernetesSd]) -> BTreeSet<Scope> {
     let own = sds.iter().filter_map(|sd| sd.role.own_kind());
     let everywhere = sds.iter().any(|sd| sd.namespaces.is_empty());
     let namespaces: BTreeSet<Option<String>> = match everywhere {
@@ -132,7 +132,7 @@ mod tests {
             Some(namespace) => format!("{namespace}/{}", kind.resource()),
             None => kind.resource().to_owned(),
         };
-        let wanted: Vec<_> = wanted(&sds.iter().collect::<Vec<_>>()).iter().map(written).collect();
+        let wanted: Vec<_> = wanted(sds).iter().map(written).collect();
         assert_eq!(wanted, expected);
     }
 

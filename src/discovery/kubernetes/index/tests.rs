@@ -457,10 +457,18 @@ fn monitors_want_the_secrets_and_config_maps_of_their_own_namespace() {
     let monitor = "kind: PodMonitor\nmetadata: {namespace: shop, name: m}\nspec: {podMetricsEndpoints: [{\
         bearerTokenSecret: {name: token, key: t}, tlsConfig: {ca: {configMap: {name: roots, key: ca}}}}]}";
     let mut world = World::of(&[monitor]);
-    assert_eq!(HashSet::from_iter(world.index.secrets_wanted()), names(&[("shop", "token")]));
-    assert_eq!(HashSet::from_iter(world.index.config_maps_wanted()), names(&[("shop", "roots")]));
+    let sd = |role, selector| [KubernetesSd { selector: Selector::parse(selector).expect("a selector"), ..sd(role) }];
+    let every = sd(Role::PodMonitor, "");
+    assert_eq!(HashSet::from_iter(world.index.secrets_wanted(&every)), names(&[("shop", "token")]));
+    assert_eq!(HashSet::from_iter(world.index.config_maps_wanted(&every)), names(&[("shop", "roots")]));
+    // What no source means is nobody's business.
+    for other in [sd(Role::PodMonitor, "team=a"), sd(Role::ServiceMonitor, ""), sd(Role::Pod, "")] {
+        assert!(world.index.secrets_wanted(&other).is_empty(), "{other:?}");
+    }
+    let elsewhere = [KubernetesSd { namespaces: vec!["bank".into()], ..every[0].clone() }];
+    assert!(world.index.secrets_wanted(&elsewhere).is_empty());
     assert!(!world.apply(&format!("{monitor}\nstatus: {{seen: 1}}")), "a status is no change");
-    assert!(world.index.delete(Kind::PodMonitor, "shop", "m") && world.index.secrets_wanted().is_empty());
+    assert!(world.index.delete(Kind::PodMonitor, "shop", "m") && world.index.secrets_wanted(&every).is_empty());
 }
 
 #[test]

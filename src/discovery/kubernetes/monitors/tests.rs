@@ -72,8 +72,12 @@ impl World {
         self.index.apply(watched(yaml))
     }
 
+    fn sd(&self, role: Role) -> KubernetesSd {
+        KubernetesSd { role, namespaces: self.namespaces.clone(), selector: Selector::default() }
+    }
+
     fn targets(&mut self, role: Role) -> (Vec<Arc<Target>>, Vec<String>) {
-        let sd = KubernetesSd { role, namespaces: self.namespaces.clone(), selector: Selector::default() };
+        let sd = self.sd(role);
         let (targets, omissions) = self.index.targets(&self.job, &sd);
         (targets, omissions.lines())
     }
@@ -372,7 +376,10 @@ fn credentials_come_from_secrets_and_are_missing_where_those_are() {
         )
     };
     assert_eq!(credentials(&mut world).1, missing("there is no Secret shop/credentials, or it may not be read"));
-    assert_eq!(world.index.secrets_wanted(), [("shop".to_owned(), "credentials".to_owned())].into());
+    assert_eq!(
+        world.index.secrets_wanted(&[world.sd(Role::PodMonitor)]),
+        [("shop".to_owned(), "credentials".to_owned())].into()
+    );
     assert!(world.apply(SECRET));
     let (scheme, SecretText::Inline { origin, secret }) = credentials(&mut world) else { panic!("still missing") };
     assert_eq!(
@@ -397,7 +404,10 @@ fn every_way_to_refer_to_a_secret_is_followed() {
     );
     let roots = "kind: ConfigMap\nmetadata: {namespace: shop, name: roots}\ndata: {ca.crt: ROOTS}";
     let mut world = World::of(&[POD, SECRET, roots, &monitor]);
-    assert_eq!(world.index.config_maps_wanted(), [("shop".to_owned(), "roots".to_owned())].into());
+    assert_eq!(
+        world.index.config_maps_wanted(&[world.sd(Role::PodMonitor)]),
+        [("shop".to_owned(), "roots".to_owned())].into()
+    );
     let client = world.scraping(Role::PodMonitor).client.clone();
     let text = |given: &SecretText| match given {
         SecretText::Inline { secret, .. } => secret.expose().to_owned(),
