@@ -45,7 +45,7 @@ pub const HPA: &str = "autoscaling/v2/HorizontalPodAutoscaler";
 pub const DEPLOYMENT: &str = "apps/v1/Deployment";
 
 /// What the Plimsoll of all tests serves.
-const CONFIG: &str = include_str!("plimsoll.yaml");
+pub const CONFIG: &str = include_str!("plimsoll.yaml");
 
 /// Lines of Plimsoll's log that are shown when a test fails.
 const LAST_LINES: usize = 40;
@@ -188,7 +188,7 @@ impl<P: Deref<Target = Registered>> Scene<P> {
             command.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
         };
         let log = self.plimsoll.output();
-        let log: Vec<&str> = log.lines().collect();
+        let log: Vec<&str> = log.lines().filter(|line| !line.contains("\"DEBUG\"")).collect();
         let last = log[log.len().saturating_sub(LAST_LINES)..].join("\n");
         format!(
             "--- objects\n{}\n{}\n--- status page\n{}\n--- Plimsoll\n{last}\n",

@@ -3,6 +3,7 @@
 //! Everything ends with the value, and with the process in whatever way that ends. Nothing leaves loopback.
 
 pub mod authority;
+pub mod direct;
 pub mod endpoints;
 pub mod folder;
 pub mod kubelet;
@@ -11,9 +12,10 @@ mod objects;
 pub mod programs;
 pub mod registered;
 mod starter;
+pub mod unregistered;
 
 use std::path::Path;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -24,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::programs::{Premises, kubernetes};
 use self::registered::Registered;
+use self::unregistered::Unregistered;
 use crate::harness::program::Program;
 
 /// A running control plane. Dropped on a panic, it shows the last lines of its programs.
@@ -31,7 +34,7 @@ pub struct ControlPlane {
     premises: Arc<Premises>,
     config: Config,
     /// In the order in which they end.
-    programs: Vec<(&'static str, Program)>,
+    programs: std::sync::Mutex<Vec<(&'static str, Program)>>,
     /// From nothing until it was ready.
     pub started_in: Duration,
     /// Its API groups can be served by one Plimsoll at a time.
@@ -50,6 +53,9 @@ enum Parts {
     All,
     ApiOnly,
 }
+
+/// The program that can be taken away.
+pub const APISERVER: &str = "kube-apiserver";
 
 /// A cold start on a machine that does other things too.
 const START_TIMEOUT: Duration = Duration::from_secs(180);
@@ -133,9 +139,39 @@ impl ControlPlane {
         Registered::new(self.clone(), turn, config, port).await
     }
 
+    /// Plimsoll with this configuration, as this user, beside the one that is registered.
+    pub async fn unregistered(&self, user: &str, config: &str) -> Unregistered {
+        Unregistered::start(&self.premises, user, config).await
+    }
+
+    /// Takes the API server away at once. Everything else stays and finds out.
+    pub fn stop_apiserver(&self) {
+        self.programs().retain(|(name, _)| *name != APISERVER);
+    }
+
+    /// Brings the API server back, at the same address; gives the time until it was ready.
+    pub async fn start_apiserver(&self) -> Duration {
+        let started = Instant::now();
+        let mut programs = vec![(APISERVER, self.premises.start_apiserver())];
+        until_ready(&self.client(), &mut programs, started).await;
+        self.programs().append(&mut programs);
+        started.elapsed()
+    }
+
+    /// Everything that one of the programs has said.
+    pub fn log(&self, name: &str) -> String {
+        let programs = self.programs();
+        programs.iter().find(|(known, _)| *known == name).map(|(_, program)| program.output()).unwrap_or_default()
+    }
+
     /// The last lines of each program.
     pub fn logs(&self) -> String {
-        self.programs.iter().map(|(name, program)| format!("--- {name}\n{}\n", last_lines(program))).collect()
+        self.programs().iter().map(|(name, program)| format!("--- {name}\n{}\n", last_lines(program))).collect()
+    }
+
+    fn programs(&self) -> MutexGuard<'_, Vec<(&'static str, Program)>> {
+        // A panic of a test must not hide what they said.
+        self.programs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -210,13 +246,13 @@ async fn bring_up(parts: Parts, shutdown: CancellationToken) -> ControlPlane {
     let kubeconfig = Kubeconfig::read_from(&premises.admin).expect("a kubeconfig");
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.expect("complete");
     let (apiserver, etcd) = (premises.start_apiserver(), premises.start_etcd());
-    let mut programs = vec![("kube-apiserver", apiserver), ("etcd", etcd)];
+    let mut programs = vec![(APISERVER, apiserver), ("etcd", etcd)];
     until_ready(&Client::try_from(config.clone()).expect("a configuration"), &mut programs, started).await;
     if parts == Parts::All {
         programs.insert(0, ("kube-controller-manager", premises.start_controllers()));
     }
-    let started_in = started.elapsed();
-    ControlPlane { premises, config, programs, started_in, registration: Arc::default(), shutdown, thread: None }
+    let (started_in, programs, registration) = (started.elapsed(), programs.into(), Arc::default());
+    ControlPlane { premises, config, programs, started_in, registration, shutdown, thread: None }
 }
 
 /// Waits for the API server; panics when a program ends before.
@@ -235,10 +271,12 @@ async fn until_ready(client: &Client, programs: &mut [(&'static str, Program)], 
     }
 }
 
-/// Warnings and errors; the rest is how a control plane starts.
+/// Warnings and errors; the rest is how a control plane starts, and what Plimsoll is asked.
 fn last_lines(program: &Program) -> String {
     let output = program.output();
-    let noise = |line: &str| line.starts_with('I') || line.contains(" INFO: ") || line.contains("Skipping API");
+    let noise = |line: &str| {
+        line.starts_with('I') || line.contains("\"DEBUG\"") || line.contains(" INFO: ") || line.contains("Skipping API")
+    };
     let lines: Vec<_> = output.lines().filter(|line| !noise(line)).collect();
     lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }

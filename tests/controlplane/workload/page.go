@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"strconv"
 	"sync"
 
@@ -12,7 +13,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// page is /metrics, with switches that a test can use while it is served.
+// page is /metrics, with switches that a test can use while it is served. Where METRICS_AUTHORIZATION is set, only
+// requests with this header get it: "Bearer TOKEN", or "Basic" with user and password in base64.
 type page struct {
 	registry *prometheus.Registry
 	mutex    sync.Mutex
@@ -31,7 +33,12 @@ func newPage() *page {
 
 func (p *page) routes(mux *http.ServeMux) {
 	handler := promhttp.HandlerFor(p, promhttp.HandlerOpts{EnableOpenMetrics: true})
+	authorization := os.Getenv("METRICS_AUTHORIZATION")
 	mux.HandleFunc("GET /metrics", func(response http.ResponseWriter, request *http.Request) {
+		if authorization != "" && request.Header.Get("authorization") != authorization {
+			http.Error(response, "not for you", http.StatusUnauthorized)
+			return
+		}
 		p.mutex.Lock()
 		broken := p.broken
 		p.mutex.Unlock()

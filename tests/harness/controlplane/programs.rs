@@ -1,5 +1,6 @@
 //! The processes of the control plane: etcd, kube-apiserver, kube-controller-manager, as `make setup` provides them.
 
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -54,6 +55,12 @@ const APISERVER: [&str; 9] = [
     "--requestheader-extra-headers-prefix=X-Remote-Extra-",
 ];
 
+/// The name in the certificate with which the API server forwards requests; [`APISERVER`] allows no other.
+const FRONT_PROXY: &str = "front-proxy-client";
+
+/// Every request has a line.
+const PLIMSOLL_LOG_LEVEL: &str = "info,plimsoll::telemetry=debug";
+
 /// It may not be on loopback and nobody asks there: an address for documentation (RFC 5737).
 const ADVERTISED: &str = "203.0.113.1";
 
@@ -106,7 +113,7 @@ impl Premises {
     pub fn start_apiserver(&self) -> Program {
         let (folder, address) = (&self.folder, self.network.node());
         let serving = self.authority.server(folder, "kube-apiserver", authority::apiserver_hosts(address.into()));
-        let proxy = self.front_proxy.client(folder, "front-proxy-client", None);
+        let proxy = self.front_proxy.client(folder, FRONT_PROXY, None);
         let mut command = guarded(&kubernetes("kube-apiserver"));
         command.args(APISERVER);
         command.arg(format!("--etcd-servers={}", self.url(self.etcd)));
@@ -137,6 +144,24 @@ impl Premises {
         command.arg(format!("--bind-address={}", self.network.node()));
         command.arg(format!("--secure-port={}", self.network.free_port()));
         Program::start(command)
+    }
+
+    /// The command for a Plimsoll at this address, as whoever the kubeconfig is. It logs every request.
+    pub fn plimsoll(&self, address: SocketAddr, config: &Path, kubeconfig: &Path) -> Command {
+        let hosts = ["plimsoll.plimsoll-system.svc".to_owned(), "localhost".to_owned(), address.ip().to_string()];
+        let serving = self.authority.server(&self.folder, &format!("plimsoll-{}", address.port()), hosts.into());
+        let mut command = guarded(&plimsoll());
+        command.args(["serve", "--listen", &address.to_string(), "--log-level", PLIMSOLL_LOG_LEVEL]);
+        command.env("KUBECONFIG", kubeconfig);
+        argument(&mut command, "--config", config);
+        pair(&mut command, ["--tls-cert-file", "--tls-private-key-file"], &serving);
+        command
+    }
+
+    /// The certificate and key with which the API server forwards requests, as PEM.
+    pub fn front_proxy_identity(&self) -> String {
+        let read = |name: &str| std::fs::read_to_string(self.folder.path().join(name)).expect("the API server has it");
+        read(&format!("{FRONT_PROXY}.crt")) + &read(&format!("{FRONT_PROXY}.key"))
     }
 
     fn url(&self, port: u16) -> String {

@@ -11,8 +11,8 @@ use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 use tokio::sync::OwnedMutexGuard;
 
-use super::authority::Pair;
-use super::programs::{guarded, kubernetes, plimsoll};
+use super::direct::Direct;
+use super::programs::kubernetes;
 use super::starter::Starter;
 use super::{ControlPlane, eventually, last_lines};
 use crate::harness::program::Program;
@@ -24,7 +24,6 @@ pub struct Registered {
     pub address: SocketAddr,
     config: PathBuf,
     kubeconfig: PathBuf,
-    serving: Pair,
     program: Option<Program>,
     starter: Starter,
     /// From the APIServices' creation until all were Available.
@@ -35,7 +34,7 @@ pub struct Registered {
 pub const API_SERVICES: [&str; 3] =
     ["v1beta1.custom.metrics.k8s.io", "v1beta2.custom.metrics.k8s.io", "v1beta1.external.metrics.k8s.io"];
 
-const API_SERVICE: &str = "apiregistration.k8s.io/v1/APIService";
+pub const API_SERVICE: &str = "apiregistration.k8s.io/v1/APIService";
 
 const PERMISSIONS: &str = include_str!("permissions.yaml");
 const REGISTRATION: &str = include_str!("registration.yaml");
@@ -57,13 +56,11 @@ impl Registered {
     ) -> Self {
         let premises = &control_plane.premises;
         let address = SocketAddr::from((premises.network.node(), port));
-        let names = ["plimsoll.plimsoll-system.svc".to_owned(), "localhost".to_owned(), address.ip().to_string()];
         let mut registered = Self {
             _turn: turn,
             address,
             config: premises.folder.write("plimsoll.yaml", config),
             kubeconfig: premises.user(USER),
-            serving: premises.authority.server(&premises.folder, "plimsoll", names.into()),
             program: None,
             starter: Starter::new(),
             available_in: Duration::ZERO,
@@ -101,6 +98,11 @@ impl Registered {
     pub fn restart(&mut self) {
         self.kill();
         self.start();
+    }
+
+    /// Asks it without the API server in between.
+    pub fn direct(&self) -> Direct {
+        Direct::new(&self.control_plane.premises, self.address)
     }
 
     /// Replaces the configuration file; a running process takes it up by itself.
@@ -143,11 +145,8 @@ impl Registered {
     }
 
     fn start(&mut self) {
-        let mut command = guarded(&plimsoll());
-        command.args(["serve", "--listen", &self.address.to_string()]);
-        command.arg("--config").arg(&self.config).env("KUBECONFIG", &self.kubeconfig);
-        command.arg("--tls-cert-file").arg(&self.serving.certificate);
-        command.arg("--tls-private-key-file").arg(&self.serving.key);
+        let premises = &self.control_plane.premises;
+        let command = premises.plimsoll(self.address, &self.config, &self.kubeconfig);
         self.program = Some(self.starter.start(command));
     }
 
