@@ -12,6 +12,23 @@ mod scene;
 // YAML of what runs and what scales it.
 mod workloads;
 
+// Brokers whose numbers are known beforehand.
+mod fleet;
+
+// Whose numbers a target has: owners up the chain, Services, Namespaces.
+mod discovery;
+// What kubectl reads, finds and describes.
+mod kubectl;
+// PodMonitors and ServiceMonitors that come while Plimsoll runs, and the Secrets they name.
+mod monitors;
+// The API server goes away and comes back.
+mod outage;
+// What Plimsoll does with fewer permissions.
+mod permissions;
+// Namespaces are deleted while Plimsoll is there, and while it is not.
+mod registration;
+// Which requests the controller makes, in both versions.
+mod requests;
 // When nothing is known, nothing is scaled down.
 mod safety;
 // Load up, replicas up; load down, replicas down.
