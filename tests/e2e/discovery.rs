@@ -78,8 +78,7 @@ async fn every_owner_up_the_chain_has_a_value_also_of_a_kind_that_was_just_made(
     }
 
     fleet.apply(GEESE).await;
-    let geese = ["get", "geese.rollouts.example.com", "-n", &scene.namespace];
-    eventually("the kind is served", || scene.cluster.try_kubectl(&geese), Result::is_ok).await;
+    fleet.is_served("geese.rollouts.example.com").await;
     fleet.apply(GOOSE).await;
     let goose = scene.get("rollouts.example.com/v1/Goose", "gray").await;
     fleet.apply(&OF_GOOSE.replace("UID", text(&goose["metadata"]["uid"]))).await;

@@ -17,7 +17,7 @@ pub struct Fleet<'a> {
 /// What a path is answered with: the value of each object by its name, or why there is none.
 pub type Values = Result<BTreeMap<String, String>, String>;
 
-/// What a manifest has at the place of `POD(app, more)`: the template of a broker that is scraped, and more of its spec.
+/// What stands for `POD(app, more)` in a manifest: the template of a broker that is scraped, and more of its spec.
 const POD: &str = "{metadata: {labels: {app: APP}, \
     annotations: {prometheus.io/scrape: \"true\", prometheus.io/port: \"8080\"}}, \
     spec: {terminationGracePeriodSeconds: 1, MORE \
@@ -33,6 +33,12 @@ impl<'a> Fleet<'a> {
     /// Applies a manifest, in which `POD(app)` is the template of a broker and `NAMESPACE` the namespace.
     pub async fn apply(&self, manifest: &str) {
         self.cluster.apply(self.namespace, &with_pods(manifest).replace("NAMESPACE", self.namespace)).await;
+    }
+
+    /// Waits until the API server serves a resource that was just defined.
+    pub async fn is_served(&self, resource: &str) {
+        let get = ["get", resource, "-n", self.namespace];
+        drop(eventually(&format!("{resource} is served"), || self.cluster.try_kubectl(&get), Result::is_ok).await);
     }
 
     /// The pods that a selector means, in order of their names, when so many are Ready.
@@ -66,13 +72,13 @@ impl<'a> Fleet<'a> {
     pub async fn value_becomes(&self, path: &str, value: &str) {
         let is_it =
             |answer: &Values| answer.as_ref().is_ok_and(|values| values.values().map(String::as_str).eq([value]));
-        eventually(&format!("{path} is {value}"), || self.values(path), is_it).await;
+        drop(eventually(&format!("{path} is {value}"), || self.values(path), is_it).await);
     }
 
     /// Waits until a path is answered with these objects and their values, and no others.
     pub async fn values_become(&self, path: &str, values: &[(&str, &str)]) {
         let wanted: Values = Ok(values.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect());
-        eventually(&format!("{path} is {values:?}"), || self.values(path), |found| *found == wanted).await;
+        drop(eventually(&format!("{path} is {values:?}"), || self.values(path), |found| *found == wanted).await);
     }
 
     /// Waits until a path is refused with these words.

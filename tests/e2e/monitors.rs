@@ -2,7 +2,6 @@ use serde_json::Value;
 
 use super::fleet::{Fleet, push, text};
 use super::scene::Scene;
-use crate::harness::controlplane::eventually;
 
 /// The two kinds, as far as an API server has to know them.
 const KINDS: &str = r#"
@@ -117,10 +116,8 @@ async fn monitors_that_come_later_say_what_is_scraped_and_with_which_credentials
     fleet.refused(OF_AGENTS, "or select the pods by a PodMonitor or ServiceMonitor").await;
 
     fleet.apply(KINDS).await;
-    for kind in ["podmonitors", "servicemonitors"] {
-        let get = ["get", &format!("{kind}.monitoring.coreos.com"), "-n", &scene.namespace];
-        eventually("the kind is served", || scene.cluster.try_kubectl(&get), Result::is_ok).await;
-    }
+    fleet.is_served("podmonitors.monitoring.coreos.com").await;
+    fleet.is_served("servicemonitors.monitoring.coreos.com").await;
     fleet.apply(MONITORS).await;
     let both = [(name(&agents[0]), "3"), (name(&agents[1]), "4")];
     fleet.values_become(OF_AGENTS, &both).await;

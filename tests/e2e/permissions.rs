@@ -1,5 +1,6 @@
 use super::fleet::{Fleet, page_says, push};
 use super::scene::Scene;
+use crate::harness::controlplane::ControlPlane;
 
 /// As whoever may read one namespace: the account of a Plimsoll for it alone.
 const ROLE: &str = r#"
@@ -50,8 +51,6 @@ async fn a_role_in_a_namespace_is_enough_for_that_namespace_and_nothing_is_known
         format!("/apis/custom.metrics.k8s.io/v1beta2/namespaces/{namespace}/deployments.apps/broker/waiting_jobs")
     };
     let (here, there) = (path(&scene.namespace), path(&other.namespace));
-    let has_value =
-        |answer: &Option<(u16, String)>| answer.as_ref().is_some_and(|(_, said)| said.contains("\"value\":\"3\""));
     page_says(&plimsoll.direct, &here, &["\"value\":\"3\""]).await;
     let (code, said) = plimsoll.direct.get(&there).await.expect("an answer");
     assert!(code == 404 && said.contains("deployments.apps broker in namespace no-role-"), "{code} {said}");
@@ -115,12 +114,33 @@ async fn a_permission_that_is_missing_is_said_with_the_rule_to_add_and_the_rest_
         "/apis/custom.metrics.k8s.io/v1beta2/namespaces/{}/deployments.apps/broker/waiting_jobs",
         scene.namespace
     );
-    let has_value =
-        |answer: &Option<(u16, String)>| answer.as_ref().is_some_and(|(_, said)| said.contains("\"value\":\"3\""));
     page_says(&plimsoll.direct, &path, &["\"value\":\"3\""]).await;
 
     fleet.apply(MONITORS_TOO).await;
     page_says(&plimsoll.direct, "/readyz?verbose", &["[+]discovery ok"]).await;
+}
+
+#[tokio::test]
+async fn a_permission_that_is_taken_away_while_it_runs_is_said_until_it_is_back() {
+    // Without the kind, which is looked for again and again: a watch that runs outlives its permission.
+    let cluster = ControlPlane::start_api().await;
+    let namespace = cluster.namespace("revoked").await;
+    let fleet = Fleet::new(&cluster, &namespace);
+    fleet.apply(&format!("{NO_MONITORS}---{MONITORS_TOO}")).await;
+    let user = format!("system:serviceaccount:{namespace}:reader");
+    let plimsoll = cluster.unregistered(&user, &CONFIG.replace("ROLES", "{role: pod}, {role: podmonitor}")).await;
+    let is_well = ["[+]discovery ok", "readyz check passed"];
+    page_says(&plimsoll.direct, "/readyz?verbose", &is_well).await;
+    page_says(&plimsoll.direct, "/status", &["the cluster has no PodMonitors"]).await;
+
+    cluster.kubectl(&["delete", "clusterrole", &format!("{namespace}-monitors")]).await;
+    let degraded = ["[!]discovery degraded", "cannot list resource \"podmonitors\"", "readyz check passed"];
+    page_says(&plimsoll.direct, "/readyz?verbose", &degraded).await;
+    page_says(&plimsoll.direct, "/status", &["cannot list resource &quot;podmonitors&quot;", "a ClusterRole with"])
+        .await;
+    page_says(&plimsoll.direct, "/metrics", &["plimsoll_kubernetes_watch_up{resource=\"pods\"} 1\n"]).await;
+    fleet.apply(MONITORS_TOO).await;
+    page_says(&plimsoll.direct, "/readyz?verbose", &is_well).await;
 }
 
 /// What a Plimsoll of its own is told; `ROLES` are its sources.

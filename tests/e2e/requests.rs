@@ -158,7 +158,7 @@ async fn the_controller_gets_an_answer_to_every_form_of_request_in_the_version_t
     scene.becomes(HPA, "broker", every_value).await;
 }
 
-/// Waits until everything was asked for in this version after so many lines of the log, and gives how many there are now.
+/// Waits until everything was asked for in this version after so many lines of the log; gives how many there are now.
 /// Requests of the version before may be among them, as the change reaches the controller; nothing else may.
 async fn asked_since(lines: usize, log: impl Fn() -> String, namespace: &str, version: &str) -> usize {
     let expected = requests(namespace, version);
