@@ -137,13 +137,13 @@ async fn logs_are_json_with_the_correlation_id_of_the_request() {
     let (program, base) = serve(&config, &[]);
     let http = client();
     let path = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/ns/pods/nobody/load";
-    let url = format!("{base}{path}?metricLabelSelector=a%3Db");
+    let url = format!("{base}{path}?labelSelector=a%3Db");
     let answer = http.get(&url).header("audit-id", "6f9c-audit").send().await.expect("an answer");
     assert_eq!(answer.headers()["audit-id"], "6f9c-audit");
     let line: Value = serde_json::from_str(&program.line(&["6f9c-audit", "request answered"])).expect("a JSON line");
     assert_eq!((line["code"].as_u64(), line["level"].as_str()), (Some(404), Some("INFO")), "{line}");
     assert_eq!(line["audit_id"], "6f9c-audit");
-    assert_eq!((line["path"].as_str(), line["query"].as_str()), (Some(path), Some("metricLabelSelector=a%3Db")));
+    assert_eq!((line["path"].as_str(), line["query"].as_str()), (Some(path), Some("labelSelector=a%3Db")));
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     http.get(&url).header("traceparent", parent).send().await.expect("an answer");
     program.line(&["0af7651916cd43dd8448eb211c80319c", "request answered"]);
