@@ -16,7 +16,8 @@
 //! loop per target: it fetches a page ([`client`]) in the format it asked for first (protobuf, OpenMetrics, text), reads
 //! it ([`exposition`]) and commits it ([`storage`]). A request is answered by [`api`]: it borrows what is there and asks [`provider`], which
 //! evaluates windows ([`aggregate`]) and merges what the targets of an object contribute. [`serving`] is
-//! the HTTPS listener with its [`serving::authentication`], [`admin`] the pages about Plimsoll itself, and [`server`] wires all of it.
+//! the HTTPS listener with its [`serving::authentication`], [`admin`] the pages about Plimsoll itself, and [`server`]
+//! wires all of it.
 //! Beside the pipeline stand [`hpa`], the autoscaler's algorithm as a pure function, and [`demo`].
 //!
 //! # Invariants
@@ -69,11 +70,20 @@
 //! conservatively. No pod with data is 404 with the reason of the first few. The number is written as a
 //! Quantity in milli precision, clamped to what the HPA can read.
 //!
+//! # What is known of a cluster
+//!
+//! Watches bring objects of the API, whole or as metadata; `discovery::kubernetes::index` keeps of each what matters, with
+//! texts shared between pods, and forgets the rest. A list after a gap is applied as a difference. From the index come
+//! the targets of each job (by annotations or monitors) and a [`model::Cluster`]: running pods that nothing scrapes,
+//! labels of Services and Namespaces, plurals of kinds. Both make the next [`model::Inventory`], at a pace that leaves
+//! nine tenths of a core to others. Pods that are pending, done or being deleted are none; of a chain of owners
+//! ReplicaSets and Jobs are the middle. While the kube-apiserver is away nothing changes, and that is said.
+//!
 //! # Seams for what comes
 //!
-//! Kubernetes watches are one more source in [`discovery`]; Prometheus-compatible engines one more writer of
-//! [`storage`]; a guard stands between [`provider`] and [`api`]; other ways to know a client are
-//! further authenticators in [`serving::authentication`]; an authorizer stands behind it, with the user it has found.
+//! Prometheus-compatible engines are one more writer of [`storage`]; a guard stands between [`provider`] and [`api`];
+//! other ways to know a client are further authenticators in [`serving::authentication`]; an authorizer stands behind
+//! it, with the user it has found.
 
 #![forbid(unsafe_code)]
 

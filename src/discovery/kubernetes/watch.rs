@@ -68,7 +68,7 @@ struct Pause {
 }
 
 /// The server ends a watch after this many seconds, and it is taken up again: so one that is dead without a word is
-/// noticed. A read time-out of the client must be longer by [`watcher`]'s margin of 5 s.
+/// noticed. A read time-out of the client must be longer by [`watcher()`]'s margin of 5 s.
 const WATCH_SECONDS: u32 = 60;
 
 /// Objects of one page of a list; a page is held in memory as a whole, with everything its objects have.
