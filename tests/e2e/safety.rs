@@ -60,12 +60,12 @@ apiVersion: v1
 kind: Pod
 metadata: {name: terminating, labels: {app: web}, annotations: {prometheus.io/scrape: \"true\"}}
 spec:
-  # It has a job that takes a minute, and finishes it.
-  terminationGracePeriodSeconds: 30
+  # It has a job that takes longer than the test, and would finish it.
+  terminationGracePeriodSeconds: 90
   containers:
     - name: worker
       image: workload
-      args: [worker, --service-time, \"60000\"]
+      args: [worker, --service-time, \"90000\"]
       ports: [{containerPort: 8080}]
 ---
 apiVersion: v1
