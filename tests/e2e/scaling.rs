@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::recording::Recording;
+use super::recording::{Explained, Recording};
 use super::scene::{Scene, request};
 use super::workloads::{Autoscaler, BROKER, Workers, external_queue, of_service, per_pod, queue_of, service};
 use crate::harness::controlplane::eventually;
@@ -51,7 +51,10 @@ async fn replicas_follow_the_load_as_the_algorithm_says_for_every_type_of_metric
     let recording = scene.record().await;
     let [rate, queue, latency, external] = &cases;
     let run = |case| follow(&scene, &recording, &broker, case);
-    tokio::join!(run(rate), run(queue), run(latency), run(external));
+    let explained = tokio::join!(run(rate), run(queue), run(latency), run(external));
+    // Of a mean over pods the model does not know which pods were in it, so single autoscalers may leave it few.
+    let unambiguous: usize = <[Explained; 4]>::from(explained).iter().map(|explained| explained.unambiguous).sum();
+    assert!(unambiguous > 8, "{explained:?}");
 }
 
 #[tokio::test]
@@ -90,7 +93,7 @@ impl Case {
 }
 
 /// Load up, then load down: replicas to the maximum, then to the minimum, each decision as the model has it.
-async fn follow(scene: &Scene, recording: &Recording, broker: &str, case: &Case) {
+async fn follow(scene: &Scene, recording: &Recording, broker: &str, case: &Case) -> Explained {
     let name = case.name;
     scene.has_replicas(name, 1).await;
     let set_load = |load| async move { request("PUT", &format!("{broker}/rate?queue={name}&per_second={load}")).await };
@@ -107,5 +110,6 @@ async fn follow(scene: &Scene, recording: &Recording, broker: &str, case: &Case)
     eventually(&format!("{name} has no job left"), || request("GET", &length), |length| length.trim() == "0").await;
     let explained = recording.check(name);
     println!("{name}: replicas {:?}, {explained:?}", recording.replicas(name, started));
-    assert!(explained.decisions > 3 && explained.unambiguous > 1, "{name}: {explained:?}");
+    assert!(explained.decisions > 3, "{name}: {explained:?}");
+    explained
 }
