@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::index::{Kind, ObjectName};
 use super::kind;
 use super::state::State;
-use super::watch::{Message, Scope, Watch};
+use super::watch::{Message, Patience, Scope, Watch};
 use crate::config::KubernetesSd;
 use crate::model::Timestamp;
 
@@ -65,7 +65,8 @@ impl Watches {
     fn start(&mut self, scope: Scope) {
         let (number, token) = (self.next, CancellationToken::new());
         self.next += 1;
-        let watch = Watch { scope: scope.clone(), number, news: self.news.clone() };
+        let patience = Patience::default();
+        let watch = Watch { scope: scope.clone(), number, news: self.news.clone(), patience };
         let task = watch.run(self.client.clone());
         let ended = token.clone();
         self.tasks.spawn(async move { ended.run_until_cancelled(task).await.unwrap_or(()) });
