@@ -64,6 +64,8 @@ pub(super) struct Kubernetes {
     configured: BTreeSet<Scope>,
     /// Where every pod is known, be it from before.
     pub reach: Reach,
+    /// What to say of objects that monitors name and that are not watched.
+    left_out: Vec<String>,
     kinds: Kinds,
     owners: HashSet<OwnerReference>,
     inbox: mpsc::Receiver<Message>,
@@ -88,6 +90,9 @@ const INBOX: usize = 64;
 /// How often the state is looked at when nothing happens.
 const TICK: Duration = Duration::from_secs(2);
 
+/// Namespaces that name too many objects are few, or somebody means harm.
+const LEFT_OUT_LINES: usize = 5;
+
 // === impl Kubernetes ===
 
 impl Kubernetes {
@@ -99,6 +104,7 @@ impl Kubernetes {
             sds: Vec::new(),
             configured: BTreeSet::new(),
             reach: Reach::default(),
+            left_out: Vec::new(),
             kinds: Kinds::new(client),
             owners: HashSet::new(),
             inbox,
@@ -140,7 +146,11 @@ impl Kubernetes {
 
     /// How the watches stand that a source rests on.
     pub(super) fn health(&self, sd: &KubernetesSd) -> Health {
-        Health::of(sd, self.watches.iter(), count(&self.index, Kind::Pod))
+        let mut health = Health::of(sd, self.watches.iter(), count(&self.index, Kind::Pod));
+        if sd.role.own_kind().is_some() {
+            health.notes.extend(self.left_out.iter().cloned());
+        }
+        health
     }
 
     /// Takes note of the owners there are, so that their resources are known.
@@ -216,8 +226,9 @@ impl Kubernetes {
 
     /// What the configuration asks for, and the Secrets and ConfigMaps that its monitors refer to.
     fn want(&mut self) -> bool {
-        let secrets = watches::single(Kind::Secret, self.index.secrets_wanted(&self.sds));
-        let config_maps = watches::single(Kind::ConfigMap, self.index.config_maps_wanted(&self.sds));
+        let (secrets, left_out) = watches::single(Kind::Secret, self.index.secrets_wanted(&self.sds));
+        let (config_maps, too) = watches::single(Kind::ConfigMap, self.index.config_maps_wanted(&self.sds));
+        self.left_out = left_out.into_iter().chain(too).take(LEFT_OUT_LINES).collect();
         let wanted = self.configured.iter().cloned().chain(secrets).chain(config_maps).collect();
         let ended = self.watches.want(&wanted);
         let mut changed = false;

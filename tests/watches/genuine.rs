@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::harness::controlplane::{ControlPlane, eventually};
 use crate::harness::target::Target;
@@ -11,6 +11,9 @@ scrape_configs:
 metrics:
   - {name: load, gauge: {series: load, combine: sum}}
 ";
+
+/// The longest pause between two tries of a watch, and what a busy machine adds.
+const RECOVERY_MAX: Duration = Duration::from_secs(20);
 
 const KIND: &str = "
 apiVersion: apiextensions.k8s.io/v1
@@ -86,13 +89,24 @@ async fn the_permissions_suffice_and_what_the_kube_apiserver_tells_is_understood
     assert!(two.requests().iter().all(|head| head.to_lowercase().contains("authorization: basic ")));
 
     // Nothing of what it asks for is refused.
-    let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).no_proxy();
-    let client = client.timeout(Duration::from_secs(5)).build().expect("a client");
-    let ready = || async {
-        let answer = client.get(format!("https://{}/readyz", plimsoll.address)).send().await.expect("an answer");
-        answer.text().await.expect("a text")
-    };
-    eventually("ready", ready, |said| said == "ok").await;
+    let direct = plimsoll.direct();
+    let ready = || direct.get("/readyz");
+    let is_well = |said: &Option<(u16, String)>| said.as_ref().is_some_and(|(code, said)| *code == 200 && said == "ok");
+    eventually("ready", ready, is_well).await;
+
+    // Away for long enough that the watches wait between their tries.
+    cluster.stop_apiserver();
+    let has =
+        |words: &'static str| move |said: &Option<(u16, String)>| said.as_ref().is_some_and(|it| it.1.contains(words));
+    eventually("its absence is said", ready, has("the last known 2 pods stay")).await;
+    eventually("to the authenticator too", ready, has("the last good requestheader CA stays in force")).await;
+    let value = direct.get(&path("monitored")).await.expect("an answer");
+    assert!(value.1.contains("\"value\":\"2\""), "{value:?}");
+    cluster.start_apiserver().await;
+    let back = Instant::now();
+    eventually("all is well again", ready, is_well).await;
+    println!("all was well {:?} after the kube-apiserver was back", back.elapsed());
+    assert!(back.elapsed() < RECOVERY_MAX, "{:?}", back.elapsed());
     cluster.kubectl(&["delete", "pod", "annotated", "-n", &namespace, "--force", "--grace-period=0"]).await;
     let gone =
         || async { cluster.try_kubectl(&["get", "--raw", &path("annotated")]).await.unwrap_or_else(|said| said) };
