@@ -99,7 +99,7 @@ impl Discovery {
         let connect = |client| Kubernetes::new(client, self.clock.clone(), self.metrics.kubernetes.clone());
         let kubernetes = self.cluster.clone().map(connect);
         let mut known = BTreeMap::new();
-        let round = Round::start(config, &mut known, kubernetes.is_some());
+        let round = Round::start(config, &mut known, &[], kubernetes.is_some());
         let mut work = Work { round, known, kubernetes, pace: Pace::new(Instant::now()) };
         self.begin(&mut work, config);
         work
@@ -107,7 +107,8 @@ impl Discovery {
 
     /// Starts the sources of a configuration in place of those before.
     fn reload(&self, work: &mut Work, config: &Config) {
-        work.round = Round::start(config, &mut work.known, work.kubernetes.is_some());
+        let before = std::mem::take(&mut work.round.slots);
+        work.round = Round::start(config, &mut work.known, &before, work.kubernetes.is_some());
         self.begin(work, config);
     }
 
@@ -139,14 +140,14 @@ impl Discovery {
         }
     }
 
-    /// Notes how the watches stand. A source has reported once all watches that it rests on have answered.
+    /// Notes how the watches stand. A source has reported once all watches that it rests on have answered, and is
+    /// complete once they have listed everything.
     fn look_at_watches(&self, work: &mut Work) {
         let Some(kubernetes) = &work.kubernetes else { return };
         for slot in &mut work.round.slots {
             let Some(sd) = slot.source.watched() else { continue };
             let health = kubernetes.health(sd);
-            if health.is_settled && !slot.reported {
-                slot.reported = true;
+            if slot.follow(&health) {
                 work.pace.request(Duration::ZERO, Instant::now());
             }
             self.states.watch(&slot.name, health, self.clock.now());
@@ -183,7 +184,7 @@ impl Discovery {
             slot.targets = Some(targets);
         }
         self.states.repeat(repeated);
-        inventory.complete = work.round.slots.iter().all(|slot| slot.reported || slot.targets.is_some());
+        inventory.complete = work.round.slots.iter().all(|slot| slot.is_complete);
         inventory
     }
 }
@@ -235,8 +236,8 @@ impl Work {
     /// What the next inventory is drawn up from. Lends the index of the cluster.
     fn draft(&mut self, limit: usize) -> Draft {
         let parts = self.round.slots.iter().map(Part::of).collect();
-        let knows_cluster = self.kubernetes.as_ref().is_some_and(Kubernetes::knows_pods);
+        let reach = self.kubernetes.as_ref().map(|kubernetes| kubernetes.reach.clone()).unwrap_or_default();
         let index = self.kubernetes.as_mut().map(|kubernetes| std::mem::take(&mut kubernetes.index));
-        Draft { index: index.unwrap_or_default(), parts, knows_cluster, limit }
+        Draft { index: index.unwrap_or_default(), parts, reach, limit }
     }
 }

@@ -7,12 +7,14 @@ pub mod field_selector;
 mod inventory;
 pub mod native_histogram;
 pub mod quantity;
+mod reach;
 mod scraping;
 pub mod selector;
 
 pub use address::redacted;
 pub use inventory::{Cluster, Inventory, Object, ObjectReference, PodWithoutTarget, Resources};
 pub use native_histogram::{Buckets, NativeHistogram};
+pub use reach::Reach;
 pub use scraping::{ClientConfig, ClientTls, Credentials, ScrapeProtocol, Scraping, Secret, SecretText};
 
 use std::fmt;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::aggregate::{Partial, Value};
 use crate::config::{Config, Definition, Level, Shape, Sharing};
 use crate::model::selector::Selector;
-use crate::model::{GroupResource, Inventory, Labels, Object, ObjectReference, Timestamp};
+use crate::model::{GroupResource, Inventory, Labels, Object, ObjectReference, Reach, Timestamp};
 use crate::storage::Storage;
 use contribution::{Contributions, Lack};
 use error::REASONS_MAX;
@@ -165,16 +165,20 @@ impl<'a> View<'a> {
 
     /// An object that a target stands for.
     fn scraped(&self, subject: &Subject, object: Option<&'a Object>) -> Result<&'a Object, Error> {
-        let object = object.ok_or_else(|| Error::new(subject, Cause::UnknownObject(self.known(subject.level()))))?;
+        let object = object.ok_or_else(|| Error::new(subject, Cause::UnknownObject(self.known(subject))))?;
         if object.has_target() {
             return Ok(object);
         }
         Err(Error::new(subject, Cause::NotScraped(self.pods_without_target(&[object]))))
     }
 
-    /// The level, where the inventory knows all objects of it that run.
-    fn known(&self, level: Level) -> Option<Level> {
-        self.inventory.knows_cluster.then_some(level)
+    /// The level, where the inventory knows all objects of it that run and could be meant.
+    fn known(&self, subject: &Subject) -> Option<Level> {
+        let is_known = match subject.place() {
+            Some(namespace) => self.inventory.reach.has(namespace),
+            None => self.inventory.reach == Reach::Everywhere,
+        };
+        is_known.then(|| subject.level())
     }
 
     fn pods_without_target(&self, objects: &[&Object]) -> PodsWithoutTarget {
@@ -201,16 +205,16 @@ impl<'a> View<'a> {
         }
         match values.is_empty() {
             false => Ok(values),
-            true => Err(Error::new(subject, self.nothing_selected(level, selected, absent))),
+            true => Err(Error::new(subject, self.nothing_selected(subject, selected, absent))),
         }
     }
 
     /// Why no object of those selected has a value; `absent` are the first few that have targets.
-    fn nothing_selected(&self, level: Level, selected: &[&Object], absent: Vec<(String, Cause)>) -> Cause {
+    fn nothing_selected(&self, subject: &Subject, selected: &[&Object], absent: Vec<(String, Cause)>) -> Cause {
         let pods = self.pods_without_target(selected);
         match (selected.len(), absent.is_empty()) {
-            (0, _) => Cause::NothingSelected(self.known(level)),
-            (objects, true) => Cause::NoneScraped { level, objects, pods },
+            (0, _) => Cause::NothingSelected(self.known(subject)),
+            (objects, true) => Cause::NoneScraped { level: subject.level(), objects, pods },
             (all, false) => {
                 let with_target = selected.iter().filter(|object| object.has_target()).count();
                 Cause::NoObjectHasData { first: absent, with_target, all, pods }

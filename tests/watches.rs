@@ -1,10 +1,19 @@
+// What a real kube-apiserver allows and tells.
+mod genuine;
+// PodMonitors, ServiceMonitors, and what they refer to.
+mod monitors;
+// Namespaces that are named, and configurations that change.
+mod reload;
+// A kube-apiserver that is away, refuses, is slow or talks nonsense.
+mod trouble;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::cluster_api::{ClusterApi, Trouble, source};
+use crate::harness::cluster_api::{ClusterApi, source};
 use crate::harness::target::Target;
-use crate::harness::{Answer, CUSTOM, Plimsoll, eventually};
+use crate::harness::{CUSTOM, Plimsoll, eventually};
 
 const METRICS: &str = "metrics:\n  - {name: load, gauge: {series: load, combine: sum}}\n";
 
@@ -23,7 +32,6 @@ fn job(name: &str, sds: &str) -> String {
 
 /// A running pod of Deployment `web` whose page is that of a target on this machine.
 fn pod(name: &str, target: &Target) -> Value {
-    let port = target.url.trim_end_matches("/metrics").rsplit(':').next().expect("a port");
     let owner =
         json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-5d4", "uid": uid(1), "controller": true});
     json!({
@@ -31,7 +39,7 @@ fn pod(name: &str, target: &Target) -> Value {
         "metadata": {
             "namespace": "ns", "name": name, "uid": uid(name.len() + usize::from(name.as_bytes()[name.len() - 1])),
             "labels": {"app": "web"}, "ownerReferences": [owner],
-            "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": port},
+            "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": target.port().to_string()},
         },
         "spec": {"containers": [{"name": "web", "image": "web"}], "nodeName": "n1"},
         "status": {"phase": "Running", "podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]},
@@ -120,121 +128,6 @@ async fn what_happened_in_a_gap_is_found_by_a_list() {
 }
 
 #[tokio::test]
-async fn a_kube_apiserver_that_goes_away_takes_nothing_with_it() {
-    let mut api = ClusterApi::start().await;
-    let target = Target::page("load 1\n").await;
-    api.write("pods", &pod("web-1", &target));
-    let plimsoll = api.plimsoll(&pods()).await;
-    eventually(|| plimsoll.get("/readyz"), |answer| answer.body == "ok").await;
-    api.go();
-    let is_said = |answer: &Answer| answer.code == 200 && answer.body.contains("the kube-apiserver does not answer");
-    let ready = eventually(|| plimsoll.get("/readyz"), is_said).await;
-    assert!(ready.body.contains("pods kubernetes_sd pod: the kube-apiserver does not answer"), "{ready:?}");
-    let whole = "the last known 1 pods stay";
-    eventually(|| plimsoll.get("/readyz"), |answer| answer.body.contains(whole) && answer.body.contains("since 2"))
-        .await;
-    let up = "plimsoll_kubernetes_watch_up{resource=\"pods\"}";
-    eventually(|| metric(&plimsoll, up), |up| *up == Some(0.0)).await;
-    assert!(metric(&plimsoll, "plimsoll_kubernetes_watch_errors_total{resource=\"pods\"}").await >= Some(1.0));
-    plimsoll.value_becomes(&format!("{CUSTOM}/namespaces/ns/pods/web-1/load"), "1").await;
-    api.write("pods", &pod("web-2", &target));
-    api.come().await;
-    become_names(&plimsoll, &["web-1", "web-2"]).await;
-    // Others ask the kube-apiserver too, at their own pace.
-    eventually(|| plimsoll.get("/readyz?verbose"), |answer| answer.body.contains("[+]discovery ok")).await;
-    eventually(|| metric(&plimsoll, up), |up| *up == Some(1.0)).await;
-}
-
-#[tokio::test]
-async fn without_a_kube_apiserver_at_the_start_it_is_not_ready_and_becomes_so_by_itself() {
-    let mut api = ClusterApi::away();
-    let target = Target::page("load 1\n").await;
-    api.write("pods", &pod("web-1", &target));
-    let plimsoll = api.plimsoll(&pods()).await;
-    let said = |answer: &Answer| answer.code == 503 && answer.body.contains("nothing is known of the cluster yet");
-    eventually(|| plimsoll.get("/readyz"), said).await;
-    api.come().await;
-    eventually(|| plimsoll.get("/readyz"), |answer| answer.code == 200).await;
-    become_names(&plimsoll, &["web-1"]).await;
-}
-
-#[tokio::test]
-async fn a_missing_permission_is_said_with_its_rule_and_costs_only_what_it_is_for() {
-    let api = ClusterApi::start().await;
-    let target = Target::page("load 1\n").await;
-    api.write("pods", &pod("web-1", &target));
-    api.trouble("services", Some(Trouble::Forbidden));
-    api.trouble("replicasets", Some(Trouble::Forbidden));
-    let plimsoll = api.plimsoll(&pods()).await;
-    become_names(&plimsoll, &["web-1"]).await;
-    let error = source(&plimsoll, "kubernetes_sd").await["lastError"].as_str().expect("an error").to_owned();
-    for part in [
-        "replicasets is forbidden: User \"plimsoll\" cannot list",
-        "a ClusterRole with {apiGroups: [\"\"], resources: [services], verbs: [list, watch]}",
-        "a ClusterRole with {apiGroups: [\"apps\"], resources: [replicasets], verbs: [list, watch]}",
-    ] {
-        assert!(error.contains(part), "{part} is not in {error}");
-    }
-    api.trouble("services", None);
-    api.trouble("replicasets", None);
-    eventually(|| source(&plimsoll, "kubernetes_sd"), |source| source["lastError"] == "").await;
-}
-
-#[tokio::test]
-async fn kinds_of_monitors_come_and_go_without_a_restart() {
-    let api = ClusterApi::start().await;
-    let plimsoll = api.plimsoll(&(job("pods", "{role: podmonitor}") + METRICS)).await;
-    let note = "the cluster has no PodMonitors";
-    let source = || source(&plimsoll, "kubernetes_sd podmonitor");
-    let has_note = |source: &Value| source["mistakes"].to_string().contains(note);
-    let state = eventually(source, has_note).await;
-    assert_eq!(state["lastError"], "", "it is no error");
-    eventually(|| plimsoll.get("/readyz"), |answer| answer.body == "ok").await;
-    api.write("podmonitors", &json!({"metadata": {"namespace": "ns", "name": "m"}, "spec": {"selector": {}}}));
-    api.serve("podmonitors", true);
-    let monitors = "plimsoll_kubernetes_objects{resource=\"podmonitors\"}";
-    eventually(|| metric(&plimsoll, monitors), |count| *count == Some(1.0)).await;
-    assert!(!has_note(&source().await));
-    api.serve("podmonitors", false);
-    eventually(|| metric(&plimsoll, monitors), |count| *count == Some(0.0)).await;
-    eventually(source, has_note).await;
-}
-
-#[tokio::test]
-async fn answers_that_cannot_be_read_lose_nothing_and_are_said() {
-    let api = ClusterApi::start().await;
-    let target = Target::page("load 1\n").await;
-    api.write("pods", &pod("web-1", &target));
-    let plimsoll = api.plimsoll(&pods()).await;
-    become_names(&plimsoll, &["web-1"]).await;
-    api.trouble("pods", Some(Trouble::Garbage));
-    api.gap(|| api.write("pods", &pod("web-2", &target)));
-    let said = |source: &Value| source["lastError"].to_string().contains("asked for pods in vain since");
-    eventually(|| source(&plimsoll, "kubernetes_sd"), said).await;
-    assert_eq!(names(&plimsoll).await, ["web-1"]);
-    api.trouble("pods", Some(Trouble::GarbledWatch));
-    become_names(&plimsoll, &["web-1", "web-2"]).await;
-    api.trouble("pods", None);
-    eventually(|| plimsoll.get("/readyz"), |answer| answer.body == "ok").await;
-}
-
-#[tokio::test]
-async fn sources_that_name_their_namespaces_look_nowhere_else() {
-    let api = ClusterApi::start().await;
-    let target = Target::page("load 1\n").await;
-    let mut elsewhere = pod("web-2", &target);
-    elsewhere["metadata"]["namespace"] = json!("other");
-    api.write("pods", &pod("web-1", &target));
-    api.write("pods", &elsewhere);
-    let plimsoll = api.plimsoll(&(job("pods", "{role: pod, namespaces: {names: [ns, empty]}}") + METRICS)).await;
-    become_names(&plimsoll, &["web-1"]).await;
-    let trust = "/api/v1/namespaces/kube-system/configmaps";
-    for path in api.requests().iter().filter(|path| !path.starts_with(trust)) {
-        assert!(path.contains("/namespaces/ns/") || path.contains("/namespaces/empty/"), "{path}");
-    }
-}
-
-#[tokio::test]
 async fn the_plural_of_a_kind_is_asked_of_the_cluster() {
     let api = ClusterApi::start().await;
     let target = Target::page("load 1\n").await;
@@ -298,23 +191,93 @@ async fn a_change_that_means_nothing_is_not_published() {
 }
 
 #[tokio::test]
-async fn a_reload_starts_the_watches_that_are_new_and_leaves_the_others_alone() {
+async fn lists_of_several_pages_and_bursts_of_events_are_taken_whole_and_published_seldom() {
     let api = ClusterApi::start().await;
-    api.serve("podmonitors", true);
     let target = Target::page("load 1\n").await;
-    api.write("pods", &pod("web-1", &target));
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("plimsoll.yaml");
-    std::fs::write(&file, pods()).expect("written");
-    let plimsoll = api.plimsoll_with(&pods(), Some(file.clone())).await;
-    become_names(&plimsoll, &["web-1"]).await;
-    let lists = |resource: &str| {
-        let is_list = |path: &&String| path.contains(&format!("/{resource}?")) && !path.contains("watch=");
-        api.requests().iter().filter(is_list).count()
+    let silent = |number: usize| {
+        let mut silent = pod(&format!("silent-{number}"), &target);
+        silent["metadata"]["annotations"] = json!({});
+        silent
     };
-    assert_eq!((lists("pods"), lists("podmonitors")), (1, 0));
-    std::fs::write(&file, job("pods", "{role: pod}, {role: podmonitor}") + METRICS).expect("written");
-    eventually(|| source(&plimsoll, "podmonitor"), |source| source["lastSuccess"].is_string()).await;
+    (0..600).for_each(|number| api.write("pods", &silent(number)));
+    api.write("pods", &pod("web-1", &target));
+    let plimsoll = api.plimsoll(&pods()).await;
+    let known = "plimsoll_kubernetes_objects{resource=\"pods\"}";
+    eventually(|| metric(&plimsoll, known), |count| *count == Some(601.0)).await;
+    let pages = api.requests().iter().filter(|path| path.contains("/pods?") && path.contains("continue=")).count();
+    assert_eq!(pages, 2, "pages after the first");
     become_names(&plimsoll, &["web-1"]).await;
-    assert_eq!((lists("pods"), lists("podmonitors")), (1, 1));
+    let publications = metric(&plimsoll, "plimsoll_discovery_publications_total").await.expect("some");
+    (600..2600).for_each(|number| api.write("pods", &silent(number)));
+    eventually(|| metric(&plimsoll, known), |count| *count == Some(2601.0)).await;
+    (0..2600).for_each(|number| api.delete("pods", "ns", &format!("silent-{number}")));
+    eventually(|| metric(&plimsoll, known), |count| *count == Some(1.0)).await;
+    let more = metric(&plimsoll, "plimsoll_discovery_publications_total").await.expect("some") - publications;
+    assert!(more < 400.0, "{more} publications of 4,600 events");
+    become_names(&plimsoll, &["web-1"]).await;
+}
+
+#[tokio::test]
+async fn a_pod_that_joins_takes_no_value_away() {
+    let api = ClusterApi::start().await;
+    let (one, two) = (Target::page("load 1\n").await, Target::page("load 2\n").await);
+    let slice = |pods: &[&str], target: &Target| {
+        let port: u16 = target.port();
+        let endpoint = |pod: &&str| json!({"addresses": ["127.0.0.1"], "targetRef": {"kind": "Pod", "namespace": "ns", "name": pod}});
+        json!({
+            "metadata": {"namespace": "ns", "name": format!("front-{}", pods[0]),
+                         "labels": {"kubernetes.io/service-name": "front"}},
+            "addressType": "IPv4", "ports": [{"name": "http", "port": port, "protocol": "TCP"}],
+            "endpoints": pods.iter().map(endpoint).collect::<Vec<_>>(),
+        })
+    };
+    api.write("replicasets", &replica_set(("apps/v1", "Deployment", "web")));
+    api.write(
+        "services",
+        &json!({"metadata": {
+            "namespace": "ns", "name": "front", "annotations": {"prometheus.io/scrape": "true"},
+        }}),
+    );
+    api.write("endpointslices", &slice(&["web-1"], &one));
+    api.write("pods", &pod("web-1", &one));
+    // Long enough for every look within the time that a new pod has: two intervals.
+    let config = job("pods", "{role: endpointslice}").replace("300ms", "3s") + METRICS;
+    let plimsoll = api.plimsoll(&config).await;
+    let path = format!("{CUSTOM}/namespaces/ns/deployments.apps/web/load");
+    plimsoll.value_becomes(&path, "1").await;
+    eventually(|| plimsoll.get("/readyz"), |answer| answer.body == "ok").await;
+    api.write("pods", &pod("web-2", &two));
+    let known = "plimsoll_kubernetes_objects{resource=\"pods\"}";
+    let pods_known = || async {
+        assert_eq!(plimsoll.get(&path).await.code, 200, "before it is a target");
+        metric(&plimsoll, known).await
+    };
+    eventually(pods_known, |count| *count == Some(2.0)).await;
+    api.write("endpointslices", &slice(&["web-2"], &two));
+    let value = || async {
+        let answer = plimsoll.get(&path).await;
+        assert_eq!(answer.code, 200, "while it joins: {answer:?}");
+        answer.json()["items"][0]["value"].clone()
+    };
+    eventually(value, |value| *value == "3").await;
+}
+
+#[test]
+fn the_permissions_are_those_that_the_watches_use_and_no_others() {
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(include_str!("harness/controlplane/permissions.yaml")).expect("YAML");
+    let role = documents.iter().find(|object| object["kind"] == "ClusterRole").expect("a ClusterRole");
+    let texts = |value: &Value| -> Vec<String> { serde_json::from_value(value.clone()).expect("a list") };
+    let mut granted = std::collections::BTreeSet::new();
+    for rule in role["rules"].as_array().expect("rules") {
+        for (group, resource) in texts(&rule["apiGroups"])
+            .iter()
+            .flat_map(|group| texts(&rule["resources"]).into_iter().map(move |resource| (group.clone(), resource)))
+        {
+            assert_eq!(texts(&rule["verbs"]), plimsoll::discovery::kubernetes::VERBS, "{resource}");
+            granted.insert((group, resource));
+        }
+    }
+    let used = plimsoll::discovery::kubernetes::resources();
+    assert_eq!(granted, used.map(|(group, resource)| (group.to_owned(), resource.to_owned())).collect());
 }

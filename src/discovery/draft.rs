@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::config::{Job, KubernetesSd, Omissions, one_line};
 use crate::discovery::kubernetes::Index;
 use crate::discovery::slot::Slot;
-use crate::model::{Inventory, OwnerReference, Target, Timestamp, redacted};
+use crate::model::{Inventory, OwnerReference, Reach, Target, Timestamp, redacted};
 
 /// What an inventory is drawn up from.
 pub(super) struct Draft {
@@ -18,8 +18,8 @@ pub(super) struct Draft {
     pub index: Index,
     /// In the order of the configuration.
     pub parts: Vec<Part>,
-    /// Whether the index tells what there is.
-    pub knows_cluster: bool,
+    /// Where the index tells what there is.
+    pub reach: Reach,
     pub limit: usize,
 }
 
@@ -76,16 +76,10 @@ impl Draft {
             }
         }
         let (targets, repeated) = unique(&self.parts);
-        let (inventory, owners) = match self.knows_cluster {
-            false => (Inventory::new(targets, self.limit), HashSet::new()),
-            true => {
-                let cluster = self.index.cluster(&targets);
-                let pods = cluster.pods.iter().map(|pod| &pod.owners);
-                let owners = owners(targets.iter().map(|target| &target.identity.owners).chain(pods));
-                (Inventory::of(targets, &cluster, self.limit), owners)
-            }
-        };
-        let inventory = inventory.after(before, now);
+        let cluster = self.index.cluster(&targets, self.reach);
+        let pods = cluster.pods.iter().map(|pod| &pod.owners);
+        let owners = owners(targets.iter().map(|target| &target.identity.owners).chain(pods));
+        let inventory = Inventory::of(targets, &cluster, self.limit).after(before, now);
         Drawn { index: self.index, inventory, found, repeated, owners }
     }
 }

@@ -22,6 +22,7 @@ mod monitors;
 mod namespace;
 mod owner;
 mod pod;
+mod reading;
 mod reference;
 pub mod relabeling;
 mod service;
@@ -32,6 +33,7 @@ mod watches;
 
 pub(super) use health::Health;
 pub(super) use index::Index;
+pub use kind::{VERBS, resources};
 pub(super) use metrics::Metrics;
 
 use std::collections::{BTreeSet, HashSet};
@@ -43,7 +45,7 @@ use tokio::time::{Instant, Interval};
 
 use crate::clock::Clock;
 use crate::config::{Job, KubernetesSd};
-use crate::model::OwnerReference;
+use crate::model::{OwnerReference, Reach};
 use index::{Kind, ObjectName};
 use kinds::Kinds;
 use namespace::Namespace;
@@ -60,6 +62,10 @@ pub(super) struct Kubernetes {
     sds: Vec<KubernetesSd>,
     /// The watches that they ask for; their monitors ask for more.
     configured: BTreeSet<Scope>,
+    /// Where every pod is known, be it from before.
+    pub reach: Reach,
+    /// What to say of objects that monitors name and that are not watched.
+    left_out: Vec<String>,
     kinds: Kinds,
     owners: HashSet<OwnerReference>,
     inbox: mpsc::Receiver<Message>,
@@ -84,6 +90,9 @@ const INBOX: usize = 64;
 /// How often the state is looked at when nothing happens.
 const TICK: Duration = Duration::from_secs(2);
 
+/// Namespaces that name too many objects are few, or somebody means harm.
+const LEFT_OUT_LINES: usize = 5;
+
 // === impl Kubernetes ===
 
 impl Kubernetes {
@@ -94,6 +103,8 @@ impl Kubernetes {
             watches: Watches::new(client.clone(), news),
             sds: Vec::new(),
             configured: BTreeSet::new(),
+            reach: Reach::default(),
+            left_out: Vec::new(),
             kinds: Kinds::new(client),
             owners: HashSet::new(),
             inbox,
@@ -108,6 +119,9 @@ impl Kubernetes {
     pub(super) fn follow(&mut self, jobs: &[Arc<Job>]) {
         self.sds = jobs.iter().flat_map(|job| &job.kubernetes_sd).cloned().collect();
         self.configured = watches::wanted(&self.sds);
+        let pods = self.configured.iter().filter(|scope| scope.kind == Kind::Pod);
+        let followed = pods.map(|scope| scope.namespace.as_deref()).collect();
+        self.reach = std::mem::take(&mut self.reach).within(&followed);
         self.forget_others();
         self.want();
         self.measure();
@@ -132,13 +146,11 @@ impl Kubernetes {
 
     /// How the watches stand that a source rests on.
     pub(super) fn health(&self, sd: &KubernetesSd) -> Health {
-        Health::of(sd, self.watches.iter(), count(&self.index, Kind::Pod))
-    }
-
-    /// Whether every pod is known that is asked for, be it from before.
-    pub(super) fn knows_pods(&self) -> bool {
-        let mut pods = self.watches.iter().filter(|(scope, _)| scope.kind == Kind::Pod).peekable();
-        pods.peek().is_some() && pods.all(|(_, state)| state.is_listed)
+        let mut health = Health::of(sd, self.watches.iter(), count(&self.index, Kind::Pod));
+        if sd.role.own_kind().is_some() {
+            health.notes.extend(self.left_out.iter().cloned());
+        }
+        health
     }
 
     /// Takes note of the owners there are, so that their resources are known.
@@ -183,13 +195,22 @@ impl Kubernetes {
         match news {
             News::Object(object) => self.index.apply(*object),
             News::Deleted((namespace, name)) => self.index.delete(scope.kind, &namespace, &name),
-            News::Listed(listed) => self.retain(scope, &listed),
-            News::Failed(_) => {
+            News::Listed(listed) => self.take_list(scope, &listed),
+            News::Failed(_) | News::Unreadable(..) => {
                 self.metrics.count_error(scope.kind);
                 false
             }
             News::Answered => false,
         }
+    }
+
+    /// Takes note that there are no other objects. That nothing runs is news too, the first time.
+    fn take_list(&mut self, scope: &Scope, listed: &HashSet<ObjectName>) -> bool {
+        let before = self.reach.clone();
+        if scope.kind == Kind::Pod {
+            self.reach.add(scope.namespace.as_deref());
+        }
+        self.retain(scope, listed) || self.reach != before
     }
 
     /// Forgets what a watch is about and a list does not have.
@@ -205,8 +226,9 @@ impl Kubernetes {
 
     /// What the configuration asks for, and the Secrets and ConfigMaps that its monitors refer to.
     fn want(&mut self) -> bool {
-        let secrets = watches::single(Kind::Secret, self.index.secrets_wanted(&self.sds));
-        let config_maps = watches::single(Kind::ConfigMap, self.index.config_maps_wanted(&self.sds));
+        let (secrets, left_out) = watches::single(Kind::Secret, self.index.secrets_wanted(&self.sds));
+        let (config_maps, too) = watches::single(Kind::ConfigMap, self.index.config_maps_wanted(&self.sds));
+        self.left_out = left_out.into_iter().chain(too).take(LEFT_OUT_LINES).collect();
         let wanted = self.configured.iter().cloned().chain(secrets).chain(config_maps).collect();
         let ended = self.watches.want(&wanted);
         let mut changed = false;

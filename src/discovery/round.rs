@@ -32,10 +32,16 @@ const INBOX: usize = 16;
 
 impl Round {
     /// Starts the sources of a configuration. `known` holds the last lists by the name of their source; those of
-    /// sources that there are no more are forgotten.
-    pub(super) fn start(config: &Config, known: &mut BTreeMap<String, Lists>, has_cluster: bool) -> Self {
+    /// sources that there are no more are forgotten. `before` are the slots that end.
+    pub(super) fn start(
+        config: &Config,
+        known: &mut BTreeMap<String, Lists>,
+        before: &[Slot],
+        has_cluster: bool,
+    ) -> Self {
         let sources = Source::all(config, has_cluster);
-        let slots: Vec<_> = sources.into_iter().map(|(job, source)| Slot::new(job, source, known)).collect();
+        let mut slots: Vec<_> = sources.into_iter().map(|(job, source)| Slot::new(job, source, known)).collect();
+        slots.iter_mut().for_each(|slot| slot.keep(before));
         known.retain(|name, _| slots.iter().any(|slot| slot.name == *name));
         let (reports, inbox) = mpsc::channel(INBOX);
         let token = CancellationToken::new();

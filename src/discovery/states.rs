@@ -82,8 +82,8 @@ impl SourceStates {
     /// Notes how the watches stand that a source rests on.
     pub(super) fn watch(&self, name: &str, health: Health, now: Timestamp) {
         self.change(name, |Known { state, notes, .. }| {
-            state.reported |= health.is_settled;
-            if health.is_settled || health.error.is_some() {
+            state.reported |= health.has_answered;
+            if health.has_answered || health.error.is_some() {
                 state.take_failure(name, health.error, now);
             }
             *notes = health.notes;

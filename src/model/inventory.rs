@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::selector::Selector;
-use crate::model::{GroupResource, Identity, Labels, Target, Timestamp};
+use crate::model::{GroupResource, Identity, Labels, Reach, Target, Timestamp};
 use draft::{Draft, Standing};
 use listing::Listing;
 
@@ -23,8 +23,8 @@ pub struct Inventory {
     listings: BTreeMap<GroupResource, Listing>,
     /// Of what stands for each object: positions in `targets`, then in `pods`.
     positions: Box<[u32]>,
-    /// Whether it tells what a cluster has, so that what is not in it does not run.
-    pub knows_cluster: bool,
+    /// Where it tells what a cluster has, so that what is not in it does not run.
+    pub reach: Reach,
     /// Whether every source of targets has reported, so that a target which comes later is a new one.
     pub complete: bool,
     /// Targets that discovery found beyond the limit, and so are not part of the inventory.
@@ -74,6 +74,8 @@ pub struct Cluster {
     /// Services and Namespaces with the labels they have themselves.
     pub objects: Vec<(Arc<ObjectReference>, Labels)>,
     pub resources: Arc<Resources>,
+    /// The namespaces that all of this is about.
+    pub reach: Reach,
 }
 
 /// The plural resource by group and kind, as the API serves it.
@@ -84,7 +86,7 @@ pub type Resources = BTreeMap<(Box<str>, Box<str>), Box<str>>;
 impl Inventory {
     /// Indexes the targets; those after the first `limit` are left out, and counted with their objects.
     pub fn new(targets: Vec<Arc<Target>>, limit: usize) -> Self {
-        Self { knows_cluster: false, ..Self::of(targets, &Cluster::default(), limit) }
+        Self::of(targets, &Cluster::default(), limit)
     }
 
     /// The same with what a cluster has. A pod that a target stands for is known by that target alone.
@@ -99,8 +101,8 @@ impl Inventory {
         over.iter().for_each(|target| draft.add(&target.identity, Standing::OverLimit));
         let pods = add_pods(&mut draft, &cluster.pods);
         let (listings, positions) = draft.finish();
-        let targets_over_limit = over.len();
-        Self { targets, pods, listings, positions, knows_cluster: true, complete: false, targets_over_limit }
+        let (targets_over_limit, reach) = (over.len(), cluster.reach.clone());
+        Self { targets, pods, listings, positions, reach, complete: false, targets_over_limit }
     }
 
     pub fn targets(&self) -> &[Arc<Target>] {
@@ -156,16 +158,19 @@ impl Inventory {
     }
 
     /// The same as what follows `before` at `now`: its pods without target keep when they joined, and those that a
-    /// complete inventory of the cluster did not have join now.
+    /// complete inventory of their namespace did not have join now.
     #[must_use]
     pub fn after(mut self, before: &Self, now: Timestamp) -> Self {
-        let joined = (before.complete && before.knows_cluster).then_some(now);
+        let is_new_in = |namespace| before.complete && before.reach.has(namespace);
         let pods = GroupResource::core("pods");
         let mut old = before.objects(&pods, None).iter().peekable();
         for object in self.listings.get(&pods).map_or(&[][..], |listing| listing.within(None)) {
             while old.next_if(|old| old.place() < object.place()).is_some() {}
             let known = old.peek().filter(|old| old.place() == object.place());
-            let joined = known.map_or(joined, |old| before.pods_without_target_of(old).next()?.joined);
+            let joined = match known {
+                Some(old) => before.pods_without_target_of(old).next().and_then(|pod| pod.joined),
+                None => is_new_in(object.place().0).then_some(now),
+            };
             for position in &self.positions[object.start + object.targets as usize..][..object.pods as usize] {
                 self.pods[*position as usize].joined = joined;
             }

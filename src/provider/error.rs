@@ -158,6 +158,12 @@ impl Subject {
         }
     }
 
+    /// The namespace that what was asked for lies in, or is; `None` for what may lie anywhere.
+    pub(super) fn place(&self) -> Option<&str> {
+        let is_namespace = self.resource.as_ref().is_some_and(|resource| level_of(resource) == Level::Namespaces);
+        self.name.as_deref().filter(|_| is_namespace).or(self.namespace.as_deref())
+    }
+
     pub(super) fn level(&self) -> Level {
         self.resource.as_ref().map_or(Level::External, level_of)
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::metric::{Aggregation, Combine, Matchers, Selection};
 use crate::config::{Limits, Shape};
-use crate::model::{Cluster, Identity, OwnerReference, Target};
+use crate::model::{Cluster, Identity, OwnerReference, Reach, Target};
 use crate::storage::notation::{START, load_into};
 use crate::storage::{Failure, FailureReason, Wanted, lock};
 
@@ -39,6 +39,7 @@ fn cluster(pods: &[&str]) -> Cluster {
     Cluster {
         pods: pods.iter().map(|name| Arc::new(identity(name))).collect(),
         objects: vec![(Arc::new(idle), Labels::default())],
+        reach: Reach::Everywhere,
         ..Cluster::default()
     }
 }
@@ -450,6 +451,24 @@ fn where_no_selected_object_is_scraped_the_answer_counts_its_running_pods() {
         "",
         "1 object matches, but no running pod belongs to it",
     );
+}
+
+#[test]
+fn nothing_is_said_to_run_or_not_where_nobody_looks() {
+    let mut world = World::new(&["a"]).with_pods(&["b"]);
+    let vague = "no target stands for this object";
+    world.inventory.reach = [Some("other")].into_iter().collect();
+    for resource in ["pods", "deployments.apps", "services", "namespaces", "nodes"] {
+        world.check_absent(resource, "nobody", "total", vague);
+    }
+    let vague_too = "the selector matches no object that has a target; check the selector and the targets' labels";
+    world.check_none_selected("pods", "app=none", vague_too);
+    world.inventory.reach = [Some("ns")].into_iter().collect();
+    world.check_absent("pods", "nobody", "total", "no running pod of this name is known");
+    world.check_absent("namespaces", "nobody", "total", vague);
+    world.check_absent("nodes", "nobody", "total", vague);
+    world.inventory.reach.add(Some("nobody"));
+    world.check_absent("namespaces", "nobody", "total", "this object is not known, nor is any running pod of it");
 }
 
 #[test]

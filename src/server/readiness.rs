@@ -22,9 +22,10 @@ const FIRST_SCRAPES_TIME_MAX: Duration = Duration::from_secs(90);
 /// An increase needs two samples.
 const FIRST_SCRAPES: u64 = 2;
 
-const NOT_COMPLETE: &str = "not every source of targets has reported yet";
+const NOT_COMPLETE: &str = "not every source of targets has said yet what there is";
 
-/// Not ready until every source has reported for the first time since the process started.
+/// Not ready until every source has reported for the first time since the process started, and those in a cluster know
+/// everything that they rest on.
 pub(super) fn discovery(sources: SourceStates) -> Check {
     let ask = move || {
         let states = sources.snapshot();

@@ -120,6 +120,20 @@ async fn what_was_good_stays_in_force_until_there_is_better() {
 }
 
 #[tokio::test]
+async fn trouble_is_looked_at_again_long_before_the_next_check() {
+    let api = KubeApi::start().await;
+    api.write(Some(good(1)));
+    let known = Known::of(&api, HOUR);
+    known.trusts(1).await;
+    api.write(Some(Default::default()));
+    known.has_trouble("the key requestheader-client-ca-file is missing", 1).await;
+    // As after an outage, when the watch waits before it is taken up again.
+    api.mute();
+    api.write(Some(good(2)));
+    known.trusts(2).await;
+}
+
+#[tokio::test]
 async fn a_kube_apiserver_may_go_and_come_at_any_time() {
     let mut api = KubeApi::away();
     api.write(Some(good(1)));

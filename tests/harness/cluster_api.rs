@@ -69,6 +69,8 @@ pub enum Trouble {
     Garbage,
     /// Watches begin with a line that is no JSON.
     GarbledWatch,
+    /// Lists do not come while this lasts.
+    Slow,
 }
 
 /// One watch under way.
@@ -232,6 +234,14 @@ impl Shared {
         self.content.lock().expect("not poisoned")
     }
 
+    /// Waits while lists of a resource do not come.
+    async fn wait_out(&self, resource: &str) {
+        let mut changes = self.changes.subscribe();
+        while self.lock().trouble.get(resource) == Some(&Trouble::Slow) {
+            changes.changed().await.expect("the sender is here");
+        }
+    }
+
     fn change(&self, change: impl FnOnce(&mut Content)) {
         change(&mut self.lock());
         self.changes.send_modify(|changes| *changes += 1);
@@ -276,6 +286,11 @@ async fn answer(State(shared): State<Shared>, uri: Uri, Query(query): Query<BTre
     if rest.is_empty() {
         let kinds = shared.lock().kinds.get(&segments[1..].join("/")).cloned();
         return kinds.map_or_else(not_found, |kinds| axum::Json(kinds).into_response());
+    }
+    if !query.contains_key("watch")
+        && let Some(resource) = rest.last()
+    {
+        shared.wait_out(resource).await;
     }
     match *rest {
         [resource] => collection(shared, resource, None, &query),

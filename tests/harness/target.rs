@@ -66,6 +66,11 @@ impl Target {
         target
     }
 
+    pub fn port(&self) -> u16 {
+        let port = self.url.trim_end_matches("/metrics").rsplit(':').next();
+        port.and_then(|port| port.parse().ok()).expect("a port")
+    }
+
     /// From now on answers this.
     pub fn set(&self, behaviour: Behaviour) {
         *self.behaviour.lock().expect("not poisoned") = behaviour;

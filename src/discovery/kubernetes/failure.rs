@@ -40,7 +40,7 @@ impl Failure {
 
     /// Whether only a new list tells what is true.
     pub(super) fn needs_list(&self) -> bool {
-        matches!(self.cause, Cause::Expired | Cause::Garbled)
+        matches!(self.cause, Cause::Expired | Cause::Garbled | Cause::Absent)
     }
 }
 

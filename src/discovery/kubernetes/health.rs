@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::failure::{Cause, Failure};
+use super::kind::VERBS;
 use super::state::State;
 use super::watch::Scope;
 use crate::config::KubernetesSd;
@@ -13,7 +14,9 @@ use crate::model::Timestamp;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::discovery) struct Health {
     /// Whether every watch has answered: with a list, or that there is none for us.
-    pub is_settled: bool,
+    pub has_answered: bool,
+    /// Whether everything was listed that the source rests on, be it long ago.
+    pub is_complete: bool,
     /// What someone should mend.
     pub error: Option<String>,
     /// What is so, and need not be wrong.
@@ -36,11 +39,14 @@ impl Health {
         pods: usize,
     ) -> Self {
         let stand: Stand<'w> = watches.filter(|(scope, _)| is_read(sd, scope)).collect();
-        let is_settled = !stand.is_empty() && stand.iter().all(|(_, state)| state.is_settled());
-        let parts = [outage(&stand, pods), forbidden(&stand), faults(&stand)];
+        let has_answered = !stand.is_empty() && stand.iter().all(|(scope, state)| has_answered(scope, state));
+        // Of single objects each is the matter of the scrapes that need it.
+        let mut whole = stand.iter().filter(|(scope, _)| scope.name.is_none()).peekable();
+        let is_complete = whole.peek().is_some() && whole.all(|(scope, state)| state.is_complete(scope));
+        let parts = [outage(&stand, pods), forbidden(&stand), faults(&stand), unreadable(&stand)];
         let error: Vec<_> = parts.into_iter().flatten().collect();
         let error = (!error.is_empty()).then(|| error.join("; "));
-        Self { is_settled, error, notes: absent(&stand) }
+        Self { has_answered, is_complete, error, notes: absent(&stand) }
     }
 }
 
@@ -52,6 +58,12 @@ fn is_read(sd: &KubernetesSd, scope: &Scope) -> bool {
         _ => true,
     };
     is_of_namespace && sd.role.reads(scope.kind)
+}
+
+/// Whoever may write a monitor can name an object that is not for us: only the server's silence is waited out.
+fn has_answered(scope: &Scope, state: &State) -> bool {
+    let is_refused = state.cause().is_some_and(|cause| cause != Cause::Silent);
+    state.has_answered() || (scope.name.is_some() && is_refused)
 }
 
 /// The server is away for all watches, or for some.
@@ -84,7 +96,8 @@ fn forbidden(stand: &Stand<'_>) -> Option<String> {
         let resources = resources.into_iter().collect::<Vec<_>>().join(", ");
         let place = namespace.map_or("a ClusterRole".into(), |namespace| format!("a Role in {namespace}"));
         let names = name.map_or_else(String::new, |name| format!(", resourceNames: [{name}]"));
-        let rule = format!("{{apiGroups: [{group:?}], resources: [{resources}]{names}, verbs: [list, watch]}}");
+        let rule =
+            format!("{{apiGroups: [{group:?}], resources: [{resources}]{names}, verbs: [{}]}}", VERBS.join(", "));
         write!(text, " {place} with {rule}").expect("a String takes everything");
     }
     Some(text)
@@ -97,6 +110,16 @@ fn faults(stand: &Stand<'_>) -> Option<String> {
     let (_, since, failure) = faults.first()?;
     let resources = resources(faults.iter().map(|(scope, ..)| *scope));
     Some(format!("the kube-apiserver is asked for {resources} in vain since {since}: {}", failure.text))
+}
+
+/// Objects that are not what the API says of their kind.
+fn unreadable(stand: &Stand<'_>) -> Option<String> {
+    let kinds = stand.iter().filter_map(|(scope, state)| {
+        let ((namespace, name), why) = state.unreadable.first_key_value()?;
+        let (count, resource) = (state.unreadable.len(), scope.kind.resource());
+        Some(format!("{count} of the {resource} cannot be read and stay as they were known: {namespace}/{name}: {why}"))
+    });
+    Some(kinds.collect::<Vec<_>>().join("; ")).filter(|text| !text.is_empty())
 }
 
 /// Kinds that the cluster does not have, and need not have.

@@ -20,7 +20,7 @@ use super::pod::Pod;
 use super::reference::{Reference, references};
 use super::service::{Service, Slice};
 use crate::config::{Job, KubernetesSd, Omissions, Role};
-use crate::model::{Cluster, ObjectReference, Resources, Target};
+use crate::model::{Cluster, ObjectReference, Reach, Resources, Target};
 
 /// All objects of all watches, and the answers given last.
 #[derive(Default)]
@@ -137,18 +137,19 @@ impl Index {
         }
     }
 
-    /// The running pods that none of the `scraped` targets stands for, the Services and the Namespaces.
+    /// The running pods that none of the `scraped` targets stands for, the Services and the Namespaces, of the
+    /// namespaces within `reach`.
     ///
     /// To be asked after [`Self::targets`] of every source: answers to sources that were not asked for since the last
     /// time are forgotten.
-    pub(in crate::discovery) fn cluster(&mut self, scraped: &[Arc<Target>]) -> Cluster {
+    pub(in crate::discovery) fn cluster(&mut self, scraped: &[Arc<Target>], reach: Reach) -> Cluster {
         self.settle();
         self.answers.retain_mut(|answer| std::mem::take(&mut answer.is_wanted));
         self.monitors.retain_wanted();
         let scraped = scraped.iter().map(|target| &target.identity);
         let scraped: HashSet<_> = scraped.map(|identity| (&identity.namespace, identity.pod.as_ref())).collect();
         let mut cluster = Cluster { resources: self.resources.clone(), ..Cluster::default() };
-        for known in self.namespaces.values() {
+        for (_, known) in self.namespaces.iter().filter(|(name, _)| reach.has(name)) {
             let identities = known.pods.values().map(|pod| &pod.identity);
             let others = identities.filter(|own| !scraped.contains(&(&own.namespace, own.pod.as_ref())));
             cluster.pods.extend(others.cloned());
@@ -156,6 +157,7 @@ impl Index {
             cluster.objects.extend(known.own.clone());
             cluster.objects.extend(services.map(|service| (service.reference.clone(), service.labels.clone())));
         }
+        cluster.reach = reach;
         cluster
     }
 
@@ -284,6 +286,11 @@ impl Watched {
             Self::Secret(_) => Kind::Secret,
             Self::ConfigMap(_) => Kind::ConfigMap,
         }
+    }
+
+    pub(super) fn name(&self) -> ObjectName {
+        let metadata = self.metadata();
+        (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
     }
 
     pub(super) fn metadata(&self) -> &ObjectMeta {

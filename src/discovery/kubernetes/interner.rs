@@ -47,6 +47,15 @@ impl Interner {
         self.texts.get(text).unwrap_or_else(|| self.texts.intern(text.into()))
     }
 
+    /// The values that are kept of all types, whoever holds them.
+    #[cfg(test)]
+    pub(super) fn size(&self) -> usize {
+        let Self { texts, labels, annotations, containers, controllers, owners, services } = self;
+        let shared = [annotations.values.len(), containers.values.len(), controllers.values.len()];
+        let lists = [owners.values.len(), services.values.len()];
+        texts.values.len() + labels.values.len() + shared.iter().chain(&lists).sum::<usize>()
+    }
+
     /// `labels` of an object. Where one label makes a whole set unlike any other, as the name of the pod does in a
     /// `StatefulSet`, the rest is shared all the same.
     pub(super) fn labels(&mut self, labels: Option<BTreeMap<String, String>>) -> Labels {

@@ -24,6 +24,17 @@ pub(super) const WHOLE: [Kind; 8] = [
     Kind::ServiceMonitor,
 ];
 
+/// Of these single objects are watched, which monitors name.
+const SINGLE: [Kind; 2] = [Kind::Secret, Kind::ConfigMap];
+
+/// What is asked of the API for every kind that is watched, and nothing else is.
+pub const VERBS: [&str; 2] = ["list", "watch"];
+
+/// Group and plural of everything that is watched: what an account must be allowed for all roles together.
+pub fn resources() -> impl Iterator<Item = (&'static str, &'static str)> {
+    WHOLE.into_iter().chain(SINGLE).map(|kind| (kind.group(), kind.resource()))
+}
+
 // === impl Role ===
 
 impl Role {
@@ -38,7 +49,7 @@ impl Role {
 
     /// Whether a source of this role rests on a kind.
     pub(super) fn reads(self, kind: Kind) -> bool {
-        let of_monitors = matches!(kind, Kind::Secret | Kind::ConfigMap) && self.own_kind().is_some();
+        let of_monitors = SINGLE.contains(&kind) && self.own_kind().is_some();
         ALWAYS.contains(&kind) || self.own_kind() == Some(kind) || of_monitors
     }
 }

@@ -3,7 +3,7 @@
 //! Only the group version of an owner is asked for, and that again as long as its kind is not there: an API that
 //! is registered later is known without a restart, and one that fails (our own may be among them) holds up nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,17 +52,22 @@ impl Kinds {
 
     /// Asks for kinds that are not known; `owners` are API versions with kinds.
     pub(super) fn look_up<'o>(&mut self, owners: impl Iterator<Item = (&'o Arc<str>, &'o Arc<str>)>, now: Instant) {
-        for (version, kind) in owners {
+        let unknown = owners.filter(|(version, kind)| {
             let group = group(version);
-            let key = (Box::from(group), Box::from(&**kind));
-            if REGULAR.contains(&group) || self.known.contains_key(&key) || self.open.len() >= OPEN_MAX {
+            !REGULAR.contains(&group) && !self.known.contains_key(&(group.into(), Box::from(&***kind)))
+        });
+        let unknown: BTreeSet<Arc<str>> = unknown.map(|(version, _)| version.clone()).collect();
+        // Owners come and go for ever.
+        self.open.retain(|version, _| unknown.contains(version));
+        for version in unknown {
+            if self.open.len() >= OPEN_MAX && !self.open.contains_key(&version) {
                 continue;
             }
             let open = self.open.entry(version.clone()).or_insert(Open { next: now, pause: PAUSE_MIN });
             if open.next <= now {
                 open.next = now + open.pause;
                 open.pause = PAUSE_MAX.min(open.pause * 2);
-                self.questions.spawn(ask(self.client.clone(), version.clone()));
+                self.questions.spawn(ask(self.client.clone(), version));
             }
         }
     }
@@ -104,4 +109,28 @@ async fn ask(client: kube::Client, version: Arc<str>) -> Answer {
 
 fn group(version: &str) -> &str {
     version.split_once('/').map_or("", |(group, _)| group)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{Request, Response};
+    use kube::client::Body;
+    use tower::BoxError;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn owners_of_which_nobody_knows_do_not_keep_others_from_being_asked_for() {
+        let service =
+            tower::service_fn(|_: Request<Body>| std::future::ready(Ok::<_, BoxError>(Response::new(Body::empty()))));
+        let mut kinds = Kinds::new(kube::Client::new(service, "default"));
+        let (kind, now): (Arc<str>, _) = ("Odd".into(), Instant::now());
+        let odd: Vec<Arc<str>> = (0..2 * OPEN_MAX).map(|number| format!("odd-{number}.example/v1").into()).collect();
+        kinds.look_up(odd.iter().map(|version| (version, &kind)), now);
+        assert_eq!((kinds.open.len(), kinds.questions.len()), (OPEN_MAX, OPEN_MAX));
+        let good: Arc<str> = "example.com/v1".into();
+        kinds.look_up([(&good, &kind), (&odd[0], &kind)].into_iter(), now);
+        assert_eq!(kinds.open.keys().collect::<Vec<_>>(), [&good, &odd[0]]);
+        assert_eq!(kinds.questions.len(), OPEN_MAX + 1, "what was asked a moment ago is not asked again");
+    }
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::NamespaceResourceScope;
-use kube::core::DynamicObject;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::{ApiResource, DynamicObject, DynamicResourceScope};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 use super::failure::{Cause, Failure};
 use super::index::{Kind, ObjectName, Watched};
 use super::line::Line;
+use super::reading::Reading;
 
 /// What a watch is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +39,17 @@ pub(super) struct Watch {
     /// No two watches of a process have the same.
     pub number: u64,
     pub news: mpsc::Sender<Message>,
+    pub patience: Patience,
+}
+
+/// How long what is waited for.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    /// The server ends a watch after this many seconds, and it is taken up again: so one that is dead without a word is
+    /// noticed. A read time-out of the client must be longer by [`watcher()`]'s margin of 5 s.
+    pub watch_seconds: u32,
+    /// A page of a list comes within this time.
+    pub page: Duration,
 }
 
 /// News of one watch.
@@ -50,6 +63,8 @@ pub(super) enum News {
     /// An object as it is now.
     Object(Box<Watched>),
     Deleted(ObjectName),
+    /// An object that is there, and why nothing more can be read of it.
+    Unreadable(ObjectName, String),
     /// The objects were listed, and there are no others.
     Listed(HashSet<ObjectName>),
     Failed(Failure),
@@ -67,15 +82,8 @@ struct Pause {
     last: Option<Instant>,
 }
 
-/// The server ends a watch after this many seconds, and it is taken up again: so one that is dead without a word is
-/// noticed. A read time-out of the client must be longer by [`watcher()`]'s margin of 5 s.
-const WATCH_SECONDS: u32 = 60;
-
 /// Objects of one page of a list; a page is held in memory as a whole, with everything its objects have.
 const PAGE_SIZE: u32 = 250;
-
-/// A page of a list comes within this time.
-const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -88,70 +96,80 @@ impl Watch {
     /// Follows the objects until nobody wants the news.
     pub(super) async fn run(self, client: kube::Client) {
         let line = Line::new(client);
-        let client = line.client();
-        let kind = self.scope.kind;
-        let monitors = || self.api_with(client.clone(), kind);
-        let Closed = match kind {
-            Kind::Pod => self.follow(self.api(client), Watched::Pod, &line).await,
-            Kind::ReplicaSet => self.follow(self.api(client), Watched::ReplicaSet, &line).await,
-            Kind::Job => self.follow(self.api(client), Watched::Job, &line).await,
-            Kind::Service => self.follow(self.api(client), Watched::Service, &line).await,
-            Kind::EndpointSlice => self.follow(self.api(client), Watched::EndpointSlice, &line).await,
-            Kind::Namespace => self.follow(Api::all(client), Watched::Namespace, &line).await,
-            Kind::PodMonitor => self.follow(monitors(), Watched::PodMonitor, &line).await,
-            Kind::ServiceMonitor => self.follow(monitors(), Watched::ServiceMonitor, &line).await,
-            Kind::Secret => self.follow(self.api(client), Watched::Secret, &line).await,
-            Kind::ConfigMap => self.follow(self.api(client), Watched::ConfigMap, &line).await,
+        let Closed = match self.scope.kind {
+            Kind::Pod => self.follow_typed(Watched::Pod, &line).await,
+            Kind::ReplicaSet => self.follow_typed(Watched::ReplicaSet, &line).await,
+            Kind::Job => self.follow_typed(Watched::Job, &line).await,
+            Kind::Service => self.follow_typed(Watched::Service, &line).await,
+            Kind::EndpointSlice => self.follow_typed(Watched::EndpointSlice, &line).await,
+            Kind::Namespace => {
+                let all = (Api::all(line.client()), Api::all(line.client()));
+                self.follow(all, Watched::Namespace, &line).await
+            }
+            Kind::PodMonitor => self.follow_monitors(Watched::PodMonitor, &line).await,
+            Kind::ServiceMonitor => self.follow_monitors(Watched::ServiceMonitor, &line).await,
+            Kind::Secret => self.follow_typed(Watched::Secret, &line).await,
+            Kind::ConfigMap => self.follow_typed(Watched::ConfigMap, &line).await,
         };
     }
 
-    fn api<K>(&self, client: kube::Client) -> Api<K>
+    async fn follow_typed<K>(&self, watched: fn(K) -> Watched, line: &Line) -> Closed
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+        K: Clone + DeserializeOwned + Debug + Send + 'static,
     {
-        match &self.scope.namespace {
-            Some(namespace) => Api::namespaced(client, namespace),
-            None => Api::all(client),
-        }
+        let (client, namespace) = (line.client(), self.scope.namespace.as_deref());
+        self.follow((api(client.clone(), namespace), api(client, namespace)), watched, line).await
     }
 
-    fn api_with(&self, client: kube::Client, kind: Kind) -> Api<DynamicObject> {
-        match &self.scope.namespace {
-            Some(namespace) => Api::namespaced_with(client, namespace, &kind.api_resource()),
-            None => Api::all_with(client, &kind.api_resource()),
-        }
+    async fn follow_monitors(&self, watched: fn(DynamicObject) -> Watched, line: &Line) -> Closed {
+        let resource = self.scope.kind.api_resource();
+        let (client, namespace) = (line.client(), self.scope.namespace.as_deref());
+        let apis = (api_with(client.clone(), namespace, &resource), api_with(client, namespace, &resource));
+        self.follow(apis, watched, line).await
     }
 
     fn config(&self) -> watcher::Config {
-        let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE_SIZE);
+        let config = watcher::Config::default().timeout(self.patience.watch_seconds).page_size(PAGE_SIZE);
         match &self.scope.name {
             Some(name) => config.fields(&format!("metadata.name={name}")),
             None => config,
         }
     }
 
-    /// One list after the other, each followed for as long as that works.
-    async fn follow<K>(&self, api: Api<K>, watched: fn(K) -> Watched, line: &Line) -> Closed
+    /// One list after the other, each followed for as long as that works. After an answer that could not be read the
+    /// next is read object by object: that takes longer, and one bad object costs no other.
+    async fn follow<K>(&self, apis: (Api<K>, Api<Reading<K>>), watched: fn(K) -> Watched, line: &Line) -> Closed
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+        K::DynamicType: Clone,
     {
         let mut pause = Pause { delay: PAUSE_MIN, last: None };
+        let object = |object| News::Object(Box::new(watched(object)));
+        let reading =
+            |reading: Reading<K>| reading.object.map_or_else(|why| News::Unreadable(name(&reading.meta), why), object);
+        let mut is_wary = false;
         loop {
-            let stream = pin!(watcher(api.clone(), self.config()));
-            if let Err(closed) = self.relay(stream, watched, line, &mut pause).await {
-                return closed;
+            let ended = if is_wary {
+                self.relay(pin!(watcher(apis.1.clone(), self.config())), reading, line, &mut pause).await
+            } else {
+                self.relay(pin!(watcher(apis.0.clone(), self.config())), object, line, &mut pause).await
+            };
+            match ended {
+                Ok(cause) => is_wary = cause == Cause::Garbled && !is_wary,
+                Err(closed) => return closed,
             }
         }
     }
 
-    /// Tells what a stream says until a new list is needed.
+    /// Tells what a stream says until a new list is needed, and gives the reason.
     async fn relay<K: Resource>(
         &self,
         mut stream: Pin<&mut impl Stream<Item = watcher::Result<Event<K>>>>,
-        watched: fn(K) -> Watched,
+        news: impl Fn(K) -> News,
         line: &Line,
         pause: &mut Pause,
-    ) -> Result<(), Closed> {
+    ) -> Result<Cause, Closed> {
         let mut listing = None;
         loop {
             let event = tokio::select! {
@@ -160,27 +178,41 @@ impl Watch {
                     self.tell(News::Answered).await?;
                     continue;
                 }
-                event = next(stream.as_mut(), listing.is_some()) => event,
+                event = self.next(stream.as_mut(), listing.is_some()) => event,
             };
             match event {
                 Ok(Event::Init) => listing = Some(HashSet::new()),
                 Ok(Event::InitApply(object)) => {
-                    listing.get_or_insert_default().insert(name(&object));
-                    self.tell(News::Object(Box::new(watched(object)))).await?;
+                    listing.get_or_insert_default().insert(name(object.meta()));
+                    self.tell(news(object)).await?;
                 }
                 Ok(Event::InitDone) => self.tell(News::Listed(listing.take().unwrap_or_default())).await?,
-                Ok(Event::Apply(object)) => self.tell(News::Object(Box::new(watched(object)))).await?,
-                Ok(Event::Delete(object)) => self.tell(News::Deleted(name(&object))).await?,
+                Ok(Event::Apply(object)) => self.tell(news(object)).await?,
+                Ok(Event::Delete(object)) => self.tell(News::Deleted(name(object.meta()))).await?,
                 Err(failure) => {
                     line.failed();
-                    let (needs_list, delay) = (failure.needs_list(), pause.after(&failure));
+                    let (cause, needs_list, delay) = (failure.cause, failure.needs_list(), pause.after(&failure));
                     self.tell(News::Failed(failure)).await?;
                     tokio::time::sleep(delay).await;
                     if needs_list {
-                        return Ok(());
+                        return Ok(cause);
                     }
                 }
             }
+        }
+    }
+
+    /// The next event; a watch may be silent, a list may not.
+    async fn next<K>(
+        &self,
+        mut stream: Pin<&mut impl Stream<Item = watcher::Result<Event<K>>>>,
+        is_listing: bool,
+    ) -> Result<Event<K>, Failure> {
+        let patience = if is_listing { self.patience.page } else { Duration::MAX };
+        match tokio::time::timeout(patience, stream.next()).await {
+            Ok(Some(event)) => event.map_err(|error| Failure::from(&error)),
+            Ok(None) => Err(Failure::silent("the watch ended")),
+            Err(_) => Err(Failure::silent(format_args!("no page of the list within {} s", patience.as_secs_f64()))),
         }
     }
 
@@ -189,22 +221,36 @@ impl Watch {
     }
 }
 
-/// The next event; a watch may be silent, a list may not.
-async fn next<K>(
-    mut stream: Pin<&mut impl Stream<Item = watcher::Result<Event<K>>>>,
-    is_listing: bool,
-) -> Result<Event<K>, Failure> {
-    let patience = if is_listing { PAGE_TIMEOUT } else { Duration::MAX };
-    match tokio::time::timeout(patience, stream.next()).await {
-        Ok(Some(event)) => event.map_err(|error| Failure::from(&error)),
-        Ok(None) => Err(Failure::silent("the watch ended")),
-        Err(_) => Err(Failure::silent(format_args!("no page of the list within {} s", PAGE_TIMEOUT.as_secs()))),
+fn api<K>(client: kube::Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
     }
 }
 
-fn name(object: &impl Resource) -> ObjectName {
-    let meta = object.meta();
+fn api_with<K>(client: kube::Client, namespace: Option<&str>, resource: &ApiResource) -> Api<K>
+where
+    K: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced_with(client, namespace, resource),
+        None => Api::all_with(client, resource),
+    }
+}
+
+fn name(meta: &ObjectMeta) -> ObjectName {
     (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+}
+
+// === impl Patience ===
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { watch_seconds: 60, page: Duration::from_secs(30) }
+    }
 }
 
 // === impl Pause ===
@@ -222,3 +268,6 @@ impl Pause {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

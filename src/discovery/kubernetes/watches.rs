@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::index::{Kind, ObjectName};
 use super::kind;
 use super::state::State;
-use super::watch::{Message, Scope, Watch};
+use super::watch::{Message, Patience, Scope, Watch};
 use crate::config::KubernetesSd;
 use crate::model::Timestamp;
 
@@ -40,6 +40,10 @@ pub(super) struct Effect {
     pub is_gone: bool,
 }
 
+/// Single objects of a kind that are watched in a namespace: each takes a connection, and who may write monitors there
+/// could name any number.
+const SINGLES_MAX: usize = 50;
+
 // === impl Watches ===
 
 impl Watches {
@@ -65,7 +69,8 @@ impl Watches {
     fn start(&mut self, scope: Scope) {
         let (number, token) = (self.next, CancellationToken::new());
         self.next += 1;
-        let watch = Watch { scope: scope.clone(), number, news: self.news.clone() };
+        let patience = Patience::default();
+        let watch = Watch { scope: scope.clone(), number, news: self.news.clone(), patience };
         let task = watch.run(self.client.clone());
         let ended = token.clone();
         self.tasks.spawn(async move { ended.run_until_cancelled(task).await.unwrap_or(()) });
@@ -111,9 +116,22 @@ pub(super) fn wanted(sds: &[KubernetesSd]) -> BTreeSet<Scope> {
     kinds.flat_map(|kind| namespaces.iter().map(move |namespace| scope(kind, namespace))).collect()
 }
 
-/// The watches of single objects of a kind.
-pub(super) fn single(kind: Kind, names: BTreeSet<ObjectName>) -> impl Iterator<Item = Scope> {
-    names.into_iter().map(move |(namespace, name)| Scope { kind, namespace: Some(namespace), name: Some(name) })
+/// The watches of single objects of a kind, and what to say of namespaces where too many are named.
+pub(super) fn single(kind: Kind, names: BTreeSet<ObjectName>) -> (Vec<Scope>, Vec<String>) {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut scopes = Vec::new();
+    for (namespace, name) in names {
+        let count = counts.entry(namespace.clone()).or_default();
+        *count += 1;
+        if *count <= SINGLES_MAX {
+            scopes.push(Scope { kind, namespace: Some(namespace), name: Some(name) });
+        }
+    }
+    counts.retain(|_, count| *count > SINGLES_MAX);
+    let line = |(namespace, count)| {
+        format!("monitors in {namespace} name {count} {}; the first {SINGLES_MAX} by name are read", kind.resource())
+    };
+    (scopes, counts.into_iter().map(line).collect())
 }
 
 #[cfg(test)]
@@ -144,6 +162,16 @@ mod tests {
             &[sd(Role::Pod, &["a"]), sd(Role::PodMonitor, &[])],
             &["pods", "replicasets", "jobs", "services", "endpointslices", "namespaces", "podmonitors"],
         );
+    }
+
+    #[test]
+    fn a_namespace_whose_monitors_name_too_many_objects_takes_nothing_from_others() {
+        let names = (0..SINGLES_MAX + 7).map(|number| ("greedy".to_owned(), format!("{number:03}")));
+        let names = names.chain([("modest".to_owned(), "one".to_owned())]).collect();
+        let (scopes, said) = single(Kind::Secret, names);
+        assert_eq!(scopes.len(), SINGLES_MAX + 1);
+        assert_eq!(scopes.last().and_then(|scope| scope.namespace.as_deref()), Some("modest"));
+        assert_eq!(said, ["monitors in greedy name 57 secrets; the first 50 by name are read"]);
     }
 
     #[test]

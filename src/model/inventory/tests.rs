@@ -37,7 +37,11 @@ fn targets(texts: &[&str]) -> Vec<Arc<Target>> {
 }
 
 fn cluster(pods: &[&str]) -> Cluster {
-    Cluster { pods: pods.iter().map(|text| Arc::new(identity(text))).collect(), ..Cluster::default() }
+    Cluster {
+        pods: pods.iter().map(|text| Arc::new(identity(text))).collect(),
+        reach: Reach::Everywhere,
+        ..Cluster::default()
+    }
 }
 
 fn core(kind: &str, namespace: Option<&str>, name: &str) -> Arc<ObjectReference> {
@@ -192,6 +196,10 @@ fn a_pod_joins_when_a_complete_inventory_did_not_have_it() {
     assert_eq!(second.pods_without_target().len(), 4);
     let second = at(targets(&["ns/t"]), &["ns/c", "ns/b", "ns/a"], &second, 2);
     assert_eq!(joined(&second), expect(&[("a", None), ("b", Some(2)), ("c", None)]));
+    // Nor is one of a namespace that was not looked at before.
+    let named = Inventory { reach: [Some("other")].into_iter().collect(), ..second.clone() };
+    let wider = at(Vec::new(), &["ns/b", "ns/d", "other/e"], &named, 3);
+    assert_eq!(joined(&wider), expect(&[("b", Some(2)), ("d", None), ("e", Some(3))]));
     // What was a target is not new.
     let third = at(Vec::new(), &["ns/b", "ns/c", "ns/d", "ns/t"], &second, 3);
     assert_eq!(joined(&third), expect(&[("b", Some(2)), ("c", None), ("d", Some(3)), ("t", None)]));
@@ -248,6 +256,7 @@ proptest! {
             pods: known.iter().cloned().map(Arc::new).collect(),
             objects: own.iter().map(|labels| (service.clone(), labels.clone())).collect(),
             resources: Arc::default(),
+            reach: Reach::Everywhere,
         };
         let inventory = Inventory::of(scraped.iter().cloned().map(target).collect(), &cluster, limit);
         let limit = limit.min(scraped.len());

@@ -47,6 +47,10 @@ const NAME: &str = "extension-apiserver-authentication";
 /// A kube-apiserver that takes longer to show one object is ill.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What is wrong is looked at again after this time: the watch waits half a minute between tries in a longer outage, and
+/// one object is little to ask for.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(2);
+
 // === impl TrustWatch ===
 
 impl TrustWatch {
@@ -78,19 +82,28 @@ impl TrustWatch {
                 },
                 _ = checks.tick() => read(&api).await,
             };
-            self.take(found);
+            if !self.take(found) {
+                checks.reset_after(RECHECK_INTERVAL.min(self.check_interval));
+            }
         }
     }
 
-    fn take(&self, found: Result<Option<ConfigMap>, String>) {
+    /// Returns whether all is well.
+    fn take(&self, found: Result<Option<ConfigMap>, String>) -> bool {
         let trust = found.and_then(|object| {
             let object = object.ok_or_else(|| format!("ConfigMap {NAMESPACE}/{NAME} does not exist"))?;
             let trust = RequestHeaderTrust::read(&object.data.unwrap_or_default());
             trust.map_err(|error| format!("ConfigMap {NAMESPACE}/{NAME}: {error}"))
         });
         match trust {
-            Ok(trust) => self.good(trust),
-            Err(trouble) => self.bad(trouble),
+            Ok(trust) => {
+                self.good(trust);
+                true
+            }
+            Err(trouble) => {
+                self.bad(trouble);
+                false
+            }
         }
     }
 

@@ -110,7 +110,7 @@ impl World {
     fn state(&mut self) -> String {
         let mut state = self.shown(Role::Pod) + &self.shown(Role::EndpointSlice);
         let (scraped, _) = self.targets(Role::EndpointSlice);
-        let cluster = self.index.cluster(&scraped);
+        let cluster = self.index.cluster(&scraped, Reach::Everywhere);
         cluster.pods.iter().for_each(|pod| writeln!(state, "pod {}", shown(pod)).expect("written"));
         write!(state, "{:?}", cluster.objects).expect("written");
         state
@@ -184,7 +184,7 @@ fn only_running_pods_with_an_address_that_stay_count() {
         assert!(world.apply(&POD.replace(what, with)), "{with}");
         world.check(Role::Pod, "");
         world.check(Role::EndpointSlice, "");
-        assert_eq!(world.index.cluster(&[]).pods.len(), 0, "{with}");
+        assert_eq!(world.index.cluster(&[], Reach::Everywhere).pods.len(), 0, "{with}");
     }
     // Neither readiness nor the network of the node matter.
     let ready = "conditions: [{type: Ready, status: \"False\"}], phase: Running";
@@ -385,12 +385,41 @@ fn answers_that_nobody_asks_for_any_more_are_forgotten() {
     for _ in 0..3 {
         world.targets(Role::Pod);
         world.targets(Role::EndpointSlice);
-        world.index.cluster(&[]);
+        world.index.cluster(&[], Reach::Everywhere);
         assert_eq!(world.index.answers.len(), 2);
     }
     world.targets(Role::Pod);
-    world.index.cluster(&[]);
+    world.index.cluster(&[], Reach::Everywhere);
     assert_eq!(world.index.answers.len(), 1);
+}
+
+#[test]
+fn pods_that_come_and_go_for_ever_leave_nothing() {
+    let mut world = World::of(&[SERVICE, SLICE]);
+    let most = (0..6000).map(|number| {
+        let name = format!("web-{number}");
+        let unlike = [("web-1", name.clone()), ("web-5d", format!("rs-{number}")), ("5d}", format!("h{number}}}"))];
+        let object = unlike.iter().fold(POD.to_owned(), |object, (part, own)| object.replace(part, own));
+        world.apply(&object);
+        if number % 100 == 0 {
+            world.targets(Role::Pod);
+            world.index.cluster(&[], Reach::Everywhere);
+        }
+        assert!(world.index.delete(Kind::Pod, "shop", &name));
+        world.index.interner.size()
+    });
+    let most = most.max().expect("some");
+    assert!(most < 10_000, "{most} values of 6000 pods are kept");
+    assert_eq!(world.targets(Role::Pod).0.len(), 0);
+}
+
+#[test]
+fn only_what_lies_within_reach_is_known_of_the_cluster() {
+    let mut world = World::of(&[POD, SERVICE, &POD.replace("namespace: shop", "namespace: bank")]);
+    let reach: Reach = [Some("bank")].into_iter().collect();
+    let cluster = world.index.cluster(&[], reach.clone());
+    assert_eq!(cluster.pods.iter().map(|pod| &*pod.namespace).collect::<Vec<_>>(), ["bank"]);
+    assert!(cluster.objects.is_empty() && cluster.reach == reach);
 }
 
 #[test]
@@ -425,7 +454,7 @@ fn the_cluster_has_the_pods_that_nothing_scrapes_and_its_services_and_namespaces
     let shop = "kind: Namespace\nmetadata: {name: shop, labels: {env: production}}";
     let mut world = World::of(&[POD, &idle, REPLICA_SET, SERVICE, SLICE, shop]);
     let (scraped, _) = world.targets(Role::Pod);
-    let cluster = world.index.cluster(&scraped);
+    let cluster = world.index.cluster(&scraped, Reach::Everywhere);
     assert_eq!(
         cluster.pods.iter().map(|pod| shown(pod)).collect::<Vec<_>>(),
         ["shop/idle [ReplicaSet/web-5d,Deployment/web] [] node-a"]
@@ -433,9 +462,9 @@ fn the_cluster_has_the_pods_that_nothing_scrapes_and_its_services_and_namespaces
     let objects = cluster.objects.iter();
     let objects: Vec<_> = objects.map(|(object, labels)| format!("{} {}{labels}", object.kind, object.name)).collect();
     assert_eq!(objects, ["Namespace shop{env=\"production\"}", "Service web{team=\"a\"}"]);
-    assert_eq!(world.index.cluster(&[]).pods.len(), 2);
+    assert_eq!(world.index.cluster(&[], Reach::Everywhere).pods.len(), 2);
     assert!(world.index.delete(Kind::Namespace, "", "shop") && !world.index.delete(Kind::Namespace, "", "shop"));
-    assert_eq!(world.index.cluster(&scraped).objects.len(), 1);
+    assert_eq!(world.index.cluster(&scraped, Reach::Everywhere).objects.len(), 1);
     assert!(world.apply(shop) && world.index.retain(Kind::Namespace, None, &names(&[("", "bank")])));
 }
 

@@ -434,7 +434,7 @@ fn what_did_not_change_stays_the_same() {
     let mut world = World::of(&[POD, SECRET, &second, &pod_monitor(TOKEN)]);
     let (before, _) = world.targets(Role::PodMonitor);
     assert!(Arc::ptr_eq(&before[0].scraping, &before[1].scraping), "targets of an endpoint share how they are scraped");
-    drop(world.index.cluster(&before));
+    drop(world.index.cluster(&before, crate::model::Reach::Everywhere));
     assert!(world.apply(&second.replace("tier: front", "tier: back")));
     let (after, _) = world.targets(Role::PodMonitor);
     assert!(Arc::ptr_eq(&before[0], &after[0]) && !Arc::ptr_eq(&before[1], &after[1]));
