@@ -1,6 +1,6 @@
 use super::fleet::{Fleet, page_says, push};
 use super::scene::Scene;
-use crate::harness::controlplane::ControlPlane;
+use crate::harness::controlplane::{ControlPlane, eventually};
 
 /// As whoever may read one namespace: the account of a Plimsoll for it alone.
 const ROLE: &str = r#"
@@ -107,8 +107,12 @@ async fn a_permission_that_is_missing_is_said_with_the_rule_to_add_and_the_rest_
     let plimsoll = scene.cluster.unregistered(&user, &config).await;
 
     let rule = "{apiGroups: [\"monitoring.coreos.com\"], resources: [podmonitors], verbs: [list, watch]}";
-    let degraded = ["[!]discovery degraded", "podmonitors", "a ClusterRole with", rule, "readyz check passed"];
-    page_says(&plimsoll.direct, "/readyz?verbose", &degraded).await;
+    // It has never known what it is to scrape, so it takes no place of one that does.
+    let failed = ["[-]discovery failed", "podmonitors", "a ClusterRole with", rule, "readyz check failed"];
+    let is_said = |answer: &Option<(u16, String)>| {
+        answer.as_ref().is_some_and(|(code, said)| *code == 503 && failed.iter().all(|word| said.contains(word)))
+    };
+    eventually("it is not ready", || plimsoll.direct.get("/readyz?verbose"), is_said).await;
     page_says(&plimsoll.direct, "/status", &["podmonitors", "a ClusterRole with"]).await;
     let path = format!(
         "/apis/custom.metrics.k8s.io/v1beta2/namespaces/{}/deployments.apps/broker/waiting_jobs",
@@ -117,7 +121,7 @@ async fn a_permission_that_is_missing_is_said_with_the_rule_to_add_and_the_rest_
     page_says(&plimsoll.direct, &path, &["\"value\":\"3\""]).await;
 
     fleet.apply(MONITORS_TOO).await;
-    page_says(&plimsoll.direct, "/readyz?verbose", &["[+]discovery ok"]).await;
+    page_says(&plimsoll.direct, "/readyz?verbose", &["[+]discovery ok", "readyz check passed"]).await;
 }
 
 #[tokio::test]
