@@ -160,9 +160,15 @@ impl Registered {
         assert!(program.ended().is_none(), "Plimsoll ended:\n{}", program.output());
     }
 
-    /// Makes the objects once it answers: an APIService that was not there is asked again only after a while.
+    /// Makes the objects once it answers the front proxy: an APIService that was not there is asked again only after a
+    /// while.
     async fn register(&mut self) {
         self.listens().await;
+        let direct = self.direct();
+        let knows_it = |answer: &Option<(u16, String)>| {
+            answer.as_ref().is_some_and(|(_, said)| said.contains("[+]authentication ok"))
+        };
+        eventually("the front proxy is known", || direct.get("/readyz?verbose"), knows_it).await;
         let (premises, started) = (&self.control_plane.premises, Instant::now());
         let bundle = json!(ByteString(premises.authority.pem.clone().into_bytes()));
         let yaml = REGISTRATION.replace("ADDRESS", &self.address.ip().to_string());
