@@ -198,12 +198,20 @@ fn number(index: usize) -> u32 {
 /// Every object that a target or pod stands for.
 fn named(identity: &Identity) -> impl Iterator<Item = Named<'_>> {
     let core = |kind, name| Named { api_version: CORE, kind, namespace: &identity.namespace, name };
-    let is_owner = |owner: &&OwnerReference| &*owner.api_version != CORE || !NO_OWNERS.contains(&&*owner.kind);
     std::iter::once(core("Namespace", &identity.namespace))
         .chain(identity.pod.iter().map(move |pod| core("Pod", pod)))
         .chain(identity.node.iter().map(move |node| core("Node", node)))
         .chain(identity.services.iter().map(move |service| core("Service", service)))
-        .chain(identity.owners.iter().filter(is_owner).map(|owner| Named::owner(owner, &identity.namespace)))
+        .chain(
+            identity.owners.iter().filter(|owner| may_own(owner)).map(|owner| Named::owner(owner, &identity.namespace)),
+        )
+}
+
+/// An owner reference says what its author likes: `v1 namespace` and `/v1 Namespace` lead to the same resource as
+/// `v1 Namespace`, and would speak for a Namespace that is not theirs.
+fn may_own(owner: &OwnerReference) -> bool {
+    let is_core = owner.api_version.split_once('/').is_none_or(|(group, _)| group.is_empty());
+    !is_core || !NO_OWNERS.iter().any(|kind| kind.eq_ignore_ascii_case(&owner.kind))
 }
 
 // === impl Kind ===

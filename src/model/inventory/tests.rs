@@ -289,3 +289,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_owner_reference_in_odd_spelling_speaks_for_no_other_namespace_node_service_or_pod() {
+    let named = [("namespaces", "Namespace"), ("nodes", "Node"), ("services", "Service"), ("pods", "Pod")];
+    let spellings = named.map(|(resource, kind)| {
+        let spelt = [("v1", kind.to_lowercase()), ("v1", kind.to_uppercase()), ("/v1", kind.to_owned())];
+        (resource, spelt.map(|(api_version, kind)| owner(api_version, &kind, "victim")))
+    });
+    for (resource, owners) in spellings {
+        for owner in owners {
+            let evil = Identity { owners: [owner.clone()].into(), ..identity("evil/a") };
+            let inventory = Inventory::of(vec![target(evil), target(identity("victim/b"))], &Cluster::default(), 10);
+            let object = inventory.object(&GroupResource::core(resource), "evil", "victim");
+            let members = object.map_or(0, |object| inventory.members(object).len());
+            assert_eq!(members, usize::from(resource == "namespaces"), "{owner:?}");
+        }
+    }
+}
