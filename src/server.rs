@@ -98,7 +98,8 @@ const PREFIX: &str = "plimsoll";
 /// A kube-apiserver that is there answers at once; the rest is a network that drops packets.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Nothing comes for so long only from what is dead: a watch is asked to end after 290 s, and ends itself 5 s later.
+/// Nothing comes for so long only from what is dead: the longest watch, that of the front proxy's ConfigMap, is asked to
+/// end after 290 s, and ends itself 5 s later.
 const READ_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Starts everything. It runs until `shutdown` is cancelled.

@@ -156,6 +156,8 @@ impl Watch {
                 self.relay(pin!(watcher(apis.0.clone(), self.config())), object, line, &mut pause).await
             };
             match ended {
+                // One that came to a halt says nothing of the objects.
+                Ok(Cause::Silent) => {}
                 Ok(cause) => is_wary = cause == Cause::Garbled && !is_wary,
                 Err(closed) => return closed,
             }
@@ -191,7 +193,10 @@ impl Watch {
                 Ok(Event::Delete(object)) => self.tell(News::Deleted(name(object.meta()))).await?,
                 Err(failure) => {
                     line.failed();
-                    let (cause, needs_list, delay) = (failure.cause, failure.needs_list(), pause.after(&failure));
+                    let (cause, delay) = (failure.cause, pause.after(&failure));
+                    // A page that does not come is not waited for again: its connection may be dead without a word.
+                    let is_stuck = cause == Cause::Silent && listing.is_some();
+                    let needs_list = failure.needs_list() || is_stuck;
                     self.tell(News::Failed(failure)).await?;
                     tokio::time::sleep(delay).await;
                     if needs_list {

@@ -106,10 +106,15 @@ async fn a_list_comes_page_by_page_and_tells_of_what_is_not_there_at_its_end_alo
 }
 
 #[tokio::test]
-async fn a_page_that_does_not_come_is_said() {
+async fn a_page_that_does_not_come_is_said_and_asked_for_again() {
     let page = || Body::from_stream(pending::<Result<String, std::io::Error>>());
-    let mut followed = Followed::new(move |_, _| Response::new(page()));
-    followed.tells(&["Silent: no page of the list within 0.2 s"]).await;
+    let lists = AtomicUsize::new(0);
+    let mut followed = Followed::new(move |_, is_watch| match is_watch {
+        true => silent_after(&[]),
+        false if lists.fetch_add(1, Ordering::Relaxed) == 0 => Response::new(page()),
+        false => list(&[pod("a", 1)], ""),
+    });
+    followed.tells(&["Silent: no page of the list within 0.2 s", "ns/a", "listed 1"]).await;
 }
 
 #[tokio::test]
