@@ -21,7 +21,7 @@ struct Content {
     /// Whether the last thing known of the server is a failure.
     failing: AtomicBool,
     answered: tokio::sync::Notify,
-    /// When the last watch was asked for.
+    /// When the last watch was asked for, or is going to be.
     asked: Mutex<Option<Instant>>,
 }
 
@@ -74,10 +74,36 @@ impl Line {
     }
 
     async fn space(&self) {
-        let now = Instant::now();
-        let last = self.0.asked.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
-        if let Some(last) = last {
-            tokio::time::sleep_until(last + WATCH_SPACING).await;
-        }
+        tokio::time::sleep_until(self.next_watch(Instant::now())).await;
+    }
+
+    fn next_watch(&self, now: Instant) -> Instant {
+        let mut asked = self.0.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = asked.map_or(now, |last| now.max(last + WATCH_SPACING));
+        *asked = Some(next);
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_a_server_that_ends_every_watch_at_once_one_a_second_is_asked_for() {
+        let service =
+            tower::service_fn(|_: Request<Body>| std::future::ready(Ok::<_, BoxError>(Response::new(Body::empty()))));
+        let line = Line::new(kube::Client::new(service, "default"));
+        let start = Instant::now();
+        let mut now = start;
+        let asked: Vec<u64> = std::iter::repeat_with(|| {
+            now = line.next_watch(now);
+            (now - start).as_secs()
+        })
+        .take(5)
+        .collect();
+        assert_eq!(asked, [0, 1, 2, 3, 4]);
+        let later = now + 10 * WATCH_SPACING;
+        assert_eq!(line.next_watch(later), later);
     }
 }
