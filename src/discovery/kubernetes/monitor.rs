@@ -75,6 +75,10 @@ pub(super) struct Scrapings(HashSet<Arc<Scraping>>);
 /// Endpoints of a monitor; the largest ones in use have some ten.
 const ENDPOINTS_MAX: usize = 64;
 
+/// Rules of all endpoints of a monitor: each is a regular expression, which takes up to 256 KiB and milliseconds to
+/// compile. Ten endpoints have some hundred.
+const RULES_MAX: usize = 256;
+
 /// Whoever may write monitors in one namespace must not speak for the pods of others.
 const ELSEWHERE: &str =
     "relabelings lead away from the addresses of the pod, which only a monitor of its own namespace may do";
@@ -118,8 +122,15 @@ impl Monitor {
                 "{key}: expected at most {ENDPOINTS_MAX} endpoints, found {found}; the first are used"
             ));
         }
+        let mut rules = 0;
         for (i, part) in list.iter().enumerate().take(ENDPOINTS_MAX) {
             let place = format!("{key}[{i}]");
+            rules += part["relabelings"].as_array().map_or(0, Vec::len);
+            if rules > RULES_MAX {
+                return self.omit(format_args!(
+                    "{place}.relabelings: expected at most {RULES_MAX} rules in all endpoints; those before are used"
+                ));
+            }
             match Endpoint::read(place.clone(), part, job, self.name.of_services) {
                 Ok(endpoint) => {
                     self.tell(part, &place, spec::of_endpoint);

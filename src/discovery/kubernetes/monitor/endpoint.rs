@@ -40,9 +40,6 @@ pub(super) enum Port {
     Number(u16),
 }
 
-/// Rules of an endpoint: each is a regular expression of up to 1 MiB.
-const RULES_MAX: usize = 256;
-
 // === impl Endpoint ===
 
 impl Endpoint {
@@ -172,9 +169,6 @@ pub(super) fn shorter(timeout: Duration, interval: Duration) -> Option<Duration>
 }
 
 fn rules(given: &spec::Endpoint) -> Result<Vec<Rule>, String> {
-    if given.relabelings.len() > RULES_MAX {
-        return Err(format!("relabelings: expected at most {RULES_MAX} rules, found {}", given.relabelings.len()));
-    }
     let rules = given.relabelings.iter().enumerate();
     rules.map(|(i, rule)| Rule::read(rule).map_err(|mistake| format!("relabelings[{i}].{mistake}"))).collect()
 }

@@ -320,6 +320,23 @@ fn a_wrong_endpoint_costs_itself_alone() {
 }
 
 #[test]
+fn a_monitor_with_more_rules_than_it_may_have_loses_the_endpoints_beyond() {
+    let endpoint = |port: &str, rules: usize| {
+        let rules = vec!["{sourceLabels: [a], targetLabel: b}"; rules].join(", ");
+        format!("{{port: {port}, relabelings: [{rules}]}}")
+    };
+    let monitor =
+        |rules| pod_monitor(&format!("[{}, {}, {{port: http}}]", endpoint("metrics", 200), endpoint("http", rules)));
+    let http = "http://10.0.0.1:8080/metrics shop/web-1";
+    World::of(&[POD, &monitor(56)]).check(Role::PodMonitor, &[http, METRICS]);
+    World::of(&[POD, &monitor(57)]).check(Role::PodMonitor, &[
+        METRICS,
+        "! PodMonitor shop/web podMetricsEndpoints[1].relabelings: expected at most 256 rules in all endpoints; those \
+         before are used",
+    ]);
+}
+
+#[test]
 fn pods_are_selected_by_expressions_as_in_kubernetes() {
     for (expressions, selected) in [
         ("[{key: app, operator: In, values: [web, api]}]", true),

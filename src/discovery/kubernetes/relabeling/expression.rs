@@ -18,8 +18,9 @@ struct Rewriter<'a> {
     written: String,
 }
 
-/// Bytes a compiled expression may take; a class repeated a thousand times is over it.
-const SIZE_MAX: usize = 1 << 20;
+/// Bytes a compiled expression may take, and once more what it remembers while it matches: whoever may write monitors
+/// writes hundreds of them. Two hundred names of pods fit, a class repeated three hundred times does not.
+const SIZE_MAX: usize = 1 << 18;
 
 // === impl Expression ===
 
@@ -29,7 +30,8 @@ impl Expression {
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let rewritten = Rewriter { chars: text.chars().peekable(), written: String::new() }.rewrite();
         let build = |pattern: &str| {
-            let built = RegexBuilder::new(pattern).dot_matches_new_line(true).size_limit(SIZE_MAX).build();
+            let mut builder = RegexBuilder::new(pattern);
+            let built = builder.dot_matches_new_line(true).size_limit(SIZE_MAX).dfa_size_limit(SIZE_MAX).build();
             built.map_err(|error| format!("regex: {text:?} cannot be used: {}", reason(&error)))
         };
         // Alone first: a text such as `a)(b` must not use our group.
@@ -199,7 +201,10 @@ mod tests {
     #[test]
     fn an_expression_of_any_size_is_refused_in_one_sentence() {
         let error = Expression::read(r"(\w{500}){500}").expect_err("too large");
-        assert!(error.ends_with("cannot be used: compiled, it takes more than 1048576 bytes"), "{error}");
+        assert!(error.ends_with("cannot be used: compiled, it takes more than 262144 bytes"), "{error}");
+        assert!(Expression::read(r"(.{100}){3}").is_err());
+        let names: Vec<_> = (0..200).map(|number| format!("checkout-worker-{number:03}-5d4f9c7b8d")).collect();
+        check(&names.join("|"), &["checkout-worker-199-5d4f9c7b8d"], &["checkout-worker-200-5d4f9c7b8d"]);
         assert!(Expression::read("\\").is_err() && Expression::read("[").is_err());
     }
 
