@@ -344,15 +344,24 @@ fn relabeled(endpoint: &Endpoint, mut labels: LabelSet) -> Result<Option<LabelSe
 
 /// The times that rules may have changed.
 fn timed(base: &Scraping, labels: &LabelSet, job: &Scraping) -> Result<Scraping, String> {
-    let [interval, timeout] =
-        [(INTERVAL, base.interval), (TIMEOUT, base.timeout)].map(|(label, before)| match labels.get(label) {
-            text if text == duration::write(before) => Ok(before),
-            text => duration::parse(text).map_err(|mistake| format!("{label}: {mistake}")),
-        });
-    let (interval, timeout) = (interval?, timeout?);
+    let interval = time(labels, INTERVAL, base.interval, |text| endpoint::interval(text, job))?;
+    let timeout = time(labels, TIMEOUT, base.timeout, duration::parse)?;
     let timeout = endpoint::shorter(timeout, interval);
     let timeout = timeout.ok_or_else(|| format!("{TIMEOUT}: expected at most {}", duration::write(interval)))?;
     Ok(Scraping { interval, timeout, freshness: freshness(interval, job), ..base.clone() })
+}
+
+/// One that no rule has changed is as it was `before`, be it shorter than can be written.
+fn time(
+    labels: &LabelSet,
+    label: &str,
+    before: Duration,
+    read: impl Fn(&str) -> Result<Duration, String>,
+) -> Result<Duration, String> {
+    match labels.get(label) {
+        text if text == duration::write(before) => Ok(before),
+        text => read(text).map_err(|mistake| format!("{label}: {mistake}")),
+    }
 }
 
 /// That of the job where it was chosen, else the default for the interval.

@@ -139,11 +139,26 @@ fn scheme(given: &str) -> Result<&'static str, (&'static str, String)> {
     }
 }
 
+/// Whoever may write monitors must not have everybody's scraper busy with one target.
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// The interval that a monitor asks for. Only the job itself may be faster than a second.
+///
+/// # Errors
+/// What was expected.
+pub(super) fn interval(text: &str, job: &Scraping) -> Result<Duration, String> {
+    let (interval, least) = (duration::parse(text)?, INTERVAL_MIN.min(job.interval));
+    match interval < least {
+        true => Err(format!("expected at least {}, found {text:?}", duration::write(least))),
+        false => Ok(interval),
+    }
+}
+
 /// Interval and timeout, those of the job where nothing is said.
 fn times(given: &spec::Endpoint, job: &Scraping) -> Result<(Duration, Duration), (&'static str, String)> {
     let interval = match given.interval.as_str() {
         "" => job.interval,
-        text => duration::parse(text).map_err(|mistake| ("interval", mistake))?,
+        text => self::interval(text, job).map_err(|mistake| ("interval", mistake))?,
     };
     let timeout = match given.scrape_timeout.as_str() {
         "" if job.timeout < interval => job.timeout,
@@ -275,6 +290,7 @@ mod tests {
             ("{targetPort: 0}", ".targetPort: expected a number from 1 to 65535, found 0"),
             ("{scheme: ftp}", ".scheme: expected http or https, found \"ftp\""),
             ("{interval: soon}", ".interval: expected a duration such as 15s"),
+            ("{interval: 999ms}", ".interval: expected at least 1s, found \"999ms\""),
             ("{scrapeTimeout: 20s}", ".scrapeTimeout: expected at most the interval (15s), found 20s"),
             ("{relabelings: [{}, {action: keep, regex: '('}]}", ".relabelings[0].targetLabel: missing key"),
             ("{bearerTokenFile: /etc/passwd}", ".bearerTokenFile: a monitor may not read the files"),

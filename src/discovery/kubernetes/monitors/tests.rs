@@ -288,6 +288,10 @@ fn times_and_formats_are_those_of_the_monitor_or_of_the_job() {
         Role::PodMonitor,
         &[METRICS, "! PodMonitor shop/web scrapeProtocols[1]: \"Other\" is not known, and is not asked for"],
     );
+    let hasty = pod_monitor("[{port: metrics, relabelings: [{targetLabel: __scrape_interval__, replacement: 1ms}]}]");
+    World::of(&[POD, &hasty]).check(Role::PodMonitor, &[
+        "! PodMonitor shop/web podMetricsEndpoints[0], pod shop/web-1: __scrape_interval__: expected at least 1s, found \"1ms\"",
+    ]);
 }
 
 #[test]
