@@ -297,11 +297,9 @@ impl Watched {
     pub(super) fn metadata(&self) -> &ObjectMeta {
         match self {
             Self::Pod(object) => &object.metadata,
-            Self::ReplicaSet(object) => &object.metadata,
-            Self::Job(object) => &object.metadata,
+            Self::ReplicaSet(object) | Self::Job(object) | Self::Namespace(object) => &object.metadata,
             Self::Service(object) => &object.metadata,
             Self::EndpointSlice(object) => &object.metadata,
-            Self::Namespace(object) => &object.metadata,
             Self::PodMonitor(object) | Self::ServiceMonitor(object) => &object.metadata,
             Self::Secret(object) => &object.metadata,
             Self::ConfigMap(object) => &object.metadata,
