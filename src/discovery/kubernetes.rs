@@ -26,6 +26,7 @@ mod reading;
 mod reference;
 pub mod relabeling;
 mod service;
+mod sparse;
 mod state;
 mod uid;
 mod watch;

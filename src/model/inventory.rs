@@ -93,7 +93,8 @@ impl Inventory {
     pub fn of(mut targets: Vec<Arc<Target>>, cluster: &Cluster, limit: usize) -> Self {
         // Positions have 32 bits.
         let over = targets.split_off(limit.min(targets.len()).min(u32::MAX as usize));
-        let mut draft = Draft::new(&cluster.resources);
+        let expected = targets.len() + cluster.pods.len() + cluster.objects.len();
+        let mut draft = Draft::new(&cluster.resources, expected);
         cluster.objects.iter().for_each(|(reference, labels)| draft.exists(reference, labels));
         for (position, target) in (0..).zip(&targets) {
             draft.add(&target.identity, Standing::Target(position));

@@ -7,6 +7,7 @@
 mod allocations;
 mod churn;
 mod client;
+mod cluster;
 mod curve;
 mod curves;
 mod fleet;
@@ -26,19 +27,23 @@ use report::{Report, Section};
 type Run = fn() -> Section;
 
 /// The sections by name, in the order of the table.
-const SECTIONS: [(&str, Run); 6] = [
+const SECTIONS: [(&str, Run); 7] = [
     ("parse", parse::run),
     ("fleet", fleet::run),
     ("serving", serving::run),
     ("visibility", visibility::run),
     ("curves", curves::run),
     ("churn", churn::run),
+    ("cluster", cluster::run),
 ];
 
 fn main() -> std::io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.first().is_some_and(|first| first == generator::COMMAND) {
-        return generator::run(&arguments[1..]);
+    match arguments.first().map(String::as_str) {
+        Some(generator::COMMAND) => return generator::run(&arguments[1..]),
+        Some(cluster::api::COMMAND) => return cluster::api::run(&arguments[1..]),
+        Some(cluster::store::COMMAND) => return cluster::store::run(&arguments[1..]),
+        _ => {}
     }
     rustls::crypto::ring::default_provider().install_default().expect("nothing installed a provider before");
     // Cargo adds `--bench`.

@@ -81,22 +81,36 @@ impl Scene {
         self.generator.as_ref().map_or(Duration::ZERO, Process::cpu)
     }
 
+    /// Starts this program once more, for what its arguments say.
+    pub fn beside(&self, name: &'static str, arguments: &[String]) -> Process {
+        let bench = std::env::current_exe().expect("this program");
+        Process::start(name, &bench, arguments, self.folder.path())
+    }
+
     /// Says which pods there are; takes effect at once, also while servers run.
     pub fn write_targets(&self, pods: Range<usize>) {
         write_targets(self.folder.path(), self.port, pods);
     }
 
     pub fn plimsoll(&self, pace: Pace) -> Server {
-        let config = self.write("plimsoll.yaml", &plimsoll_config(pace));
+        self.plimsoll_with(&plimsoll_config(pace), None)
+    }
+
+    /// Plimsoll with a configuration of its own, in the cluster of a kubeconfig where one is given.
+    pub fn plimsoll_with(&self, config: &str, kubeconfig: Option<&str>) -> Server {
+        let config = self.write("plimsoll.yaml", config);
+        let kubeconfig = kubeconfig.map(|kubeconfig| self.write("kubeconfig.yaml", kubeconfig));
         let program = Path::new(env!("CARGO_BIN_EXE_plimsoll"));
         self.server("plimsoll", program, "/livez", |port| {
-            vec![
+            let mut arguments = vec![
                 "serve".into(),
                 format!("--config={}", config.display()),
                 format!("--listen=127.0.0.1:{port}"),
                 format!("--tls-cert-file={}", self.path("cert.pem").display()),
                 format!("--tls-private-key-file={}", self.path("key.pem").display()),
-            ]
+            ];
+            arguments.extend(kubeconfig.iter().map(|file| format!("--kubeconfig={}", file.display())));
+            arguments
         })
     }
 

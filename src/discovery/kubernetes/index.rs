@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use k8s_openapi::api::{apps, batch, core, discovery};
+use k8s_openapi::api::core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::core::{DynamicObject, PartialObjectMeta};
+use kube::core::DynamicObject;
 
 use super::answer::Answer;
 use super::interner::Interner;
@@ -19,6 +19,7 @@ use super::owner::{Middle, Workload};
 use super::pod::Pod;
 use super::reference::{Reference, references};
 use super::service::{Service, Slice};
+use super::sparse;
 use crate::config::{Job, KubernetesSd, Omissions, Role};
 use crate::model::{Cluster, ObjectReference, Reach, Resources, Target};
 
@@ -37,12 +38,12 @@ pub(in crate::discovery) struct Index {
 /// An object as a watch reports it.
 #[expect(clippy::large_enum_variant, reason = "objects are taken one at a time, and none is kept")]
 pub(super) enum Watched {
-    Pod(core::v1::Pod),
-    ReplicaSet(PartialObjectMeta<apps::v1::ReplicaSet>),
-    Job(PartialObjectMeta<batch::v1::Job>),
-    Service(core::v1::Service),
-    EndpointSlice(discovery::v1::EndpointSlice),
-    Namespace(PartialObjectMeta<core::v1::Namespace>),
+    Pod(sparse::Pod),
+    ReplicaSet(sparse::Metadata),
+    Job(sparse::Metadata),
+    Service(sparse::Service),
+    EndpointSlice(sparse::EndpointSlice),
+    Namespace(sparse::Metadata),
     PodMonitor(DynamicObject),
     ServiceMonitor(DynamicObject),
     Secret(core::v1::Secret),
@@ -296,11 +297,9 @@ impl Watched {
     pub(super) fn metadata(&self) -> &ObjectMeta {
         match self {
             Self::Pod(object) => &object.metadata,
-            Self::ReplicaSet(object) => &object.metadata,
-            Self::Job(object) => &object.metadata,
+            Self::ReplicaSet(object) | Self::Job(object) | Self::Namespace(object) => &object.metadata,
             Self::Service(object) => &object.metadata,
             Self::EndpointSlice(object) => &object.metadata,
-            Self::Namespace(object) => &object.metadata,
             Self::PodMonitor(object) | Self::ServiceMonitor(object) => &object.metadata,
             Self::Secret(object) => &object.metadata,
             Self::ConfigMap(object) => &object.metadata,

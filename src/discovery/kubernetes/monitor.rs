@@ -6,6 +6,7 @@
 mod candidates;
 mod credentials;
 mod endpoint;
+mod outcomes;
 mod selector;
 mod spec;
 
@@ -28,6 +29,7 @@ use crate::model::selector::Selector;
 use crate::model::{Target, TargetId};
 use credentials::Materials;
 use endpoint::{Endpoint, told};
+use outcomes::{Key, Outcomes};
 use selector::selector;
 use spec::Spec;
 
@@ -59,6 +61,7 @@ pub(super) struct Found {
     pub omissions: Omissions,
     /// Of each endpoint.
     pub counts: Vec<Count>,
+    outcomes: Outcomes,
 }
 
 /// How many pods, or pods behind Services, are selected, and how many of their ports are meant.
@@ -196,30 +199,38 @@ impl Monitor {
         self.endpoints.iter().map(client).collect()
     }
 
-    /// The targets in a namespace that it selects, in no order; `clients` are those of the endpoints.
+    /// The targets in a namespace that it selects, in no order; `clients` are those of the endpoints, and `last` is what
+    /// was found with the same before.
     pub(super) fn find(
         &self,
         namespace: &Namespace,
         job: (&Arc<str>, &Scraping),
         clients: &[ClientConfig],
         scrapings: &mut Scrapings,
+        last: &mut Found,
     ) -> Found {
         let mut found = Found::default();
         let mut mistakes = Mistakes::default();
-        for (endpoint, client) in self.endpoints.iter().zip(clients) {
+        for (number, (endpoint, client)) in self.endpoints.iter().zip(clients).enumerate() {
             let base = self.scraping(endpoint, job.1, client);
             let (candidates, count) = self.candidates(endpoint, namespace, &mut mistakes);
             found.counts.push(count);
             for candidate in candidates {
-                match self.target(endpoint, &candidate, job, &base, scrapings) {
-                    Ok(target) => found.targets.extend(target.map(Arc::new)),
+                let key = Key::of(number, &candidate);
+                let outcome = last.outcomes.take(&key).unwrap_or_else(|| {
+                    let target = self.target(endpoint, &candidate, job, &base, scrapings);
+                    target.map(|target| target.map(Arc::new)).map_err(Arc::from)
+                });
+                match &outcome {
+                    Ok(target) => found.targets.extend(target.clone()),
                     Err(mistake) => {
                         let identity = &candidate.pod.identity;
                         let pod = format!("pod {}/{}", identity.namespace, candidate.pod.name());
                         let object = format!("{} {}, {pod}", self.name, endpoint.place);
-                        mistakes.note(format!("{} {}", self.name, endpoint.place), object, mistake);
+                        mistakes.note(format!("{} {}", self.name, endpoint.place), object, mistake.to_string());
                     }
                 }
+                found.outcomes.insert(key, outcome);
             }
         }
         found.omissions = mistakes.into();

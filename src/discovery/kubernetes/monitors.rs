@@ -154,8 +154,9 @@ impl Known {
                 Some(last) if last.0 == content.version => last.1,
                 last => {
                     let job = (&answer.job, &*answer.scraping);
-                    let found = self.monitor.find(content, job, &self.clients, scrapings);
-                    kept(found, last.map(|(_, found)| found))
+                    let mut last = last.map(|(_, found)| found).unwrap_or_default();
+                    let found = self.monitor.find(content, job, &self.clients, scrapings, &mut last);
+                    kept(found, last)
                 }
             };
             self.found.insert(name.clone(), (content.version, found));
@@ -198,9 +199,9 @@ fn is_asked_for(sd: &KubernetesSd, namespace: &str) -> bool {
 }
 
 /// A target that did not change stays the same.
-fn kept(mut found: Found, last: Option<Found>) -> Found {
+fn kept(mut found: Found, last: Found) -> Found {
     let last: HashMap<TargetId, Arc<Target>> =
-        last.into_iter().flat_map(|last| last.targets).map(|target| (target.id.clone(), target)).collect();
+        last.targets.into_iter().map(|target| (target.id.clone(), target)).collect();
     for target in &mut found.targets {
         if let Some(known) = last.get(&target.id).filter(|known| *known == target) {
             *target = known.clone();

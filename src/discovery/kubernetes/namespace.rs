@@ -18,7 +18,8 @@ use crate::model::{Identity, Labels, ObjectReference, OwnerReference};
 pub(super) struct Namespace {
     /// The Namespace itself; `None` while only objects in it are known.
     pub own: Option<(Arc<ObjectReference>, Labels)>,
-    pub pods: BTreeMap<Arc<str>, Pod>,
+    /// Boxed: in order of their names, half of a node of the tree stays empty.
+    pub pods: BTreeMap<Arc<str>, Box<Pod>>,
     pub workloads: Workloads,
     pub services: BTreeMap<Arc<str>, Service>,
     pub slices: BTreeMap<Arc<str>, Slice>,
@@ -52,7 +53,7 @@ impl Namespace {
 
     /// The pod that an endpoint stands for, where it counts.
     pub(super) fn pod_of(&self, endpoint: &Endpoint) -> Option<&Pod> {
-        self.pods.get(&endpoint.pod).filter(|pod| endpoint.is(pod))
+        self.pods.get(&endpoint.pod).map(|pod| &**pod).filter(|pod| endpoint.is(pod))
     }
 
     /// Takes a pod as it is now, `None` when it does not count. One that did not change stays as it is.
@@ -61,7 +62,7 @@ impl Namespace {
         match pod {
             Some(pod) if known.is_some_and(|known| known.is_like(&pod)) => false,
             Some(pod) => {
-                self.pods.insert(name.clone(), pod);
+                self.pods.insert(name.clone(), Box::new(pod));
                 true
             }
             None => self.pods.remove(name).is_some(),

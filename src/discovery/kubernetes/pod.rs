@@ -5,11 +5,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Container as ApiContainer, Pod as ApiPod, PodSpec, PodStatus};
-
 use super::annotations::Annotations;
 use super::interner::Interner;
 use super::owner::Controller;
+use super::sparse;
 use super::uid::Uid;
 use crate::model::Identity;
 
@@ -54,7 +53,7 @@ pub(super) struct ContainerPort {
 
 impl Pod {
     /// `None` for a pod that does not count. Owners above the controller and Services are not looked for here.
-    pub(super) fn read(pod: ApiPod, interner: &mut Interner) -> Option<Self> {
+    pub(super) fn read(pod: sparse::Pod, interner: &mut Interner) -> Option<Self> {
         let (metadata, spec, status) = (pod.metadata, pod.spec?, pod.status?);
         if metadata.deletion_timestamp.is_some() || status.phase.as_deref() != Some("Running") {
             return None;
@@ -113,7 +112,7 @@ impl Pod {
 }
 
 /// The address of the pod and its further ones; `None` while it has none.
-fn addresses(status: &PodStatus) -> Option<(IpAddr, Box<[IpAddr]>)> {
+fn addresses(status: &sparse::PodStatus) -> Option<(IpAddr, Box<[IpAddr]>)> {
     let several = status.pod_ips.iter().flatten().map(|address| address.ip.as_str());
     let mut all: Vec<IpAddr> = Vec::new();
     for address in status.pod_ip.as_deref().into_iter().chain(several).filter_map(|text| text.parse().ok()) {
@@ -125,10 +124,10 @@ fn addresses(status: &PodStatus) -> Option<(IpAddr, Box<[IpAddr]>)> {
     Some((*first, others.into()))
 }
 
-fn containers(spec: PodSpec, interner: &mut Interner) -> Arc<[Container]> {
+fn containers(spec: sparse::PodSpec, interner: &mut Interner) -> Arc<[Container]> {
     let sidecars = spec.init_containers.into_iter().flatten();
     let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
-    let all = spec.containers.into_iter().map(|container| (container, false));
+    let all = spec.containers.into_iter().flatten().map(|container| (container, false));
     let all = all.chain(sidecars.map(|container| (container, true)));
     let read: Arc<[Container]> =
         all.map(|(container, sidecar)| Container::read(container, sidecar, interner)).collect();
@@ -138,7 +137,7 @@ fn containers(spec: PodSpec, interner: &mut Interner) -> Arc<[Container]> {
 // === impl Container ===
 
 impl Container {
-    fn read(container: ApiContainer, is_sidecar: bool, interner: &mut Interner) -> Self {
+    fn read(container: sparse::Container, is_sidecar: bool, interner: &mut Interner) -> Self {
         let ports = container.ports.into_iter().flatten().filter_map(|port| {
             Some(ContainerPort {
                 name: port.name.as_deref().map(|name| interner.text(name)),

@@ -4,15 +4,14 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Service as ApiService, ServicePort as ApiServicePort};
-use k8s_openapi::api::discovery::v1::{
-    Endpoint as ApiEndpoint, EndpointPort as ApiEndpointPort, EndpointSlice as ApiEndpointSlice,
-};
+use k8s_openapi::api::core::v1::ServicePort as ApiServicePort;
+use k8s_openapi::api::discovery::v1::{Endpoint as ApiEndpoint, EndpointPort as ApiEndpointPort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::annotations::Annotations;
 use super::interner::Interner;
 use super::pod::{Pod, port_number};
+use super::sparse;
 use super::uid::Uid;
 use crate::model::{Labels, ObjectReference};
 
@@ -56,7 +55,7 @@ pub(super) enum Family {
 }
 
 /// A port that all endpoints of a slice have.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct SlicePort {
     /// Empty for the only port of a Service that gives it no name.
     pub name: Arc<str>,
@@ -75,7 +74,12 @@ pub(super) struct Endpoint {
 // === impl Service ===
 
 impl Service {
-    pub(super) fn read(service: ApiService, namespace: &Arc<str>, name: &Arc<str>, interner: &mut Interner) -> Self {
+    pub(super) fn read(
+        service: sparse::Service,
+        namespace: &Arc<str>,
+        name: &Arc<str>,
+        interner: &mut Interner,
+    ) -> Self {
         let reference = ObjectReference {
             api_version: interner.text("v1"),
             kind: interner.text("Service"),
@@ -113,7 +117,7 @@ impl ServicePort {
 
 impl Slice {
     /// `None` for a slice that belongs to no Service, or lists names instead of addresses.
-    pub(super) fn read(slice: ApiEndpointSlice, namespace: &str, interner: &mut Interner) -> Option<Self> {
+    pub(super) fn read(slice: sparse::EndpointSlice, namespace: &str, interner: &mut Interner) -> Option<Self> {
         let service = slice.metadata.labels.as_ref()?.get("kubernetes.io/service-name")?;
         let service = interner.text(service);
         let family = match slice.address_type.as_str() {
@@ -124,7 +128,7 @@ impl Slice {
         let terminates = |endpoint: &ApiEndpoint| {
             endpoint.conditions.as_ref().is_some_and(|conditions| conditions.terminating == Some(true))
         };
-        let staying: Vec<_> = slice.endpoints.iter().filter(|endpoint| !terminates(endpoint)).collect();
+        let staying: Vec<_> = slice.endpoints.iter().flatten().filter(|endpoint| !terminates(endpoint)).collect();
         let endpoints: Box<[Endpoint]> =
             staying.iter().filter_map(|endpoint| Endpoint::read(endpoint, namespace, interner)).collect();
         let ports = slice.ports.iter().flatten().filter_map(|port| SlicePort::read(port, interner)).collect();

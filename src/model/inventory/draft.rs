@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::listing::Listing;
 use super::{Object, ObjectReference, Resources};
@@ -76,17 +76,21 @@ const NO_OWNERS: [&str; 4] = ["Namespace", "Node", "Pod", "Service"];
 
 const CORE: &str = "v1";
 
+/// Namespace, Node, Pod, Service, ReplicaSet and Deployment.
+const OBJECTS_OF_POD: usize = 6;
+
 // === impl Draft ===
 
 impl<'t> Draft<'t> {
-    pub(super) fn new(plurals: &'t Resources) -> Self {
+    /// Makes room for so many objects, as blocks that grow are kept by the allocator in every size they had.
+    pub(super) fn new(plurals: &'t Resources, objects: usize) -> Self {
         Self {
             plurals,
             resources: BTreeMap::new(),
             kinds: FxHashMap::default(),
-            sketches: Vec::new(),
-            numbers: FxHashMap::default(),
-            standing: Vec::new(),
+            sketches: Vec::with_capacity(objects),
+            numbers: FxHashMap::with_capacity_and_hasher(objects, FxBuildHasher),
+            standing: Vec::with_capacity(objects * OBJECTS_OF_POD),
             added: 0,
         }
     }

@@ -472,7 +472,7 @@ fn the_cluster_has_the_pods_that_nothing_scrapes_and_its_services_and_namespaces
 fn pods_of_a_template_share_what_is_alike() {
     let mut world = World::of(&[POD, &pod("web-2", "10.0.0.2"), REPLICA_SET, SLICE]);
     world.targets(Role::Pod);
-    let pods: Vec<&Pod> = world.index.namespaces()["shop"].pods.values().collect();
+    let pods: Vec<&Pod> = world.index.namespaces()["shop"].pods.values().map(|pod| &**pod).collect();
     let [a, b] = pods[..] else { panic!("two pods") };
     assert!(Arc::ptr_eq(&a.containers, &b.containers) && Arc::ptr_eq(&a.identity.owners, &b.identity.owners));
     assert!(Arc::ptr_eq(&a.identity.namespace, &b.identity.namespace));

@@ -246,6 +246,30 @@ fn relabeling_decides_whether_and_where_and_never_for_whom() {
 }
 
 #[test]
+fn a_target_follows_everything_that_rules_look_at() {
+    let sources = ["pod_annotation_example_com_port", "service_label_team", "endpointslice_label_zone"];
+    let sources = sources.map(|name| format!("__meta_kubernetes_{name}")).join(", ");
+    let rule =
+        format!("[{{sourceLabels: [{sources}], separator: '-', targetLabel: __metrics_path__, replacement: /$1}}]");
+    let monitor = service_monitor(&format!("[{{port: web, relabelings: {rule}}}]"));
+    let mut world = World::of(&[POD, SERVICE, SLICE, &monitor]);
+    world.check(Role::ServiceMonitor, &["http://10.0.0.1:8080/9000-a- shop/web-1"]);
+    world.apply(&POD.replace("9000", "9001"));
+    world.check(Role::ServiceMonitor, &["http://10.0.0.1:8080/9001-a- shop/web-1"]);
+    world.apply(&SERVICE.replace("team: a", "team: b"));
+    world.check(Role::ServiceMonitor, &["http://10.0.0.1:8080/9001-b- shop/web-1"]);
+    let zoned = SLICE.replace("labels: {", "labels: {zone: z, ");
+    world.apply(&zoned);
+    world.check(Role::ServiceMonitor, &["http://10.0.0.1:8080/9001-b-z shop/web-1"]);
+    world.apply(&zoned.replace("port: 8080", "port: 8081"));
+    world.check(Role::ServiceMonitor, &["http://10.0.0.1:8081/9001-b-z shop/web-1"]);
+    let before = world.targets(Role::ServiceMonitor).0;
+    world.apply(&POD.replace("web-1", "web-2").replace("000000000001", "000000000002").replace("10.0.0.1", "10.0.0.2"));
+    let after = world.targets(Role::ServiceMonitor).0;
+    assert!(after.len() == 1 && Arc::ptr_eq(&before[0], &after[0]), "another pod that is in no slice changes nothing");
+}
+
+#[test]
 fn labels_of_services_are_there_for_rules() {
     let keep = |label: &str, value: &str| {
         let rule = format!("[{{action: keep, sourceLabels: [{label}], regex: '{value}'}}]");
