@@ -142,7 +142,7 @@ mod tests {
     fn an_object_is_unreadable_until_it_is_read_or_gone() {
         let name = |name: &str| ("ns".to_owned(), name.to_owned());
         let unreadable = |of: &str| News::Unreadable(name(of), "why".into());
-        let readable: k8s_openapi::api::core::v1::Pod =
+        let readable: crate::discovery::kubernetes::sparse::Pod =
             serde_json::from_value(serde_json::json!({"metadata": {"namespace": "ns", "name": "b"}})).expect("a pod");
         let news = [
             unreadable("a"),

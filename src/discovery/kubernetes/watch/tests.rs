@@ -97,7 +97,8 @@ async fn a_list_comes_page_by_page_and_tells_of_what_is_not_there_at_its_end_alo
     let mut followed = Followed::new(|path, is_watch| match (is_watch, path.contains("continue=next")) {
         (true, _) => silent_after(&[]),
         (false, false) => {
-            assert!(path.contains(&format!("limit={PAGE_SIZE}")), "{path}");
+            let limit = page_size(Kind::Pod);
+            assert!(path.contains(&format!("limit={limit}")), "{path}");
             list(&[pod("a", 1), pod("b", 1)], "next")
         }
         (false, true) => list(&[pod("c", 1)], ""),
