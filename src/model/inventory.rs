@@ -9,6 +9,9 @@ mod listing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::FxHashSet;
 
 use crate::model::selector::Selector;
 use crate::model::{GroupResource, Identity, Labels, Reach, Target, Timestamp};
@@ -23,6 +26,8 @@ pub struct Inventory {
     listings: BTreeMap<GroupResource, Listing>,
     /// Of what stands for each object: positions in `targets`, then in `pods`.
     positions: Box<[u32]>,
+    /// Targets that were there not long ago, the newest last.
+    departures: Vec<Departure>,
     /// Where it tells what a cluster has, so that what is not in it does not run.
     pub reach: Reach,
     /// Whether every source of targets has reported, so that a target which comes later is a new one.
@@ -30,6 +35,20 @@ pub struct Inventory {
     /// Targets that discovery found beyond the limit, and so are not part of the inventory.
     pub targets_over_limit: usize,
 }
+
+/// A target that is there no more.
+#[derive(Clone, Debug)]
+struct Departure {
+    target: Arc<Target>,
+    /// When it was missed first.
+    at: Timestamp,
+}
+
+/// Departures matter while those that came in their place have no value yet: some intervals.
+const DEPARTURE_AGE_MAX: Duration = Duration::from_secs(600);
+
+/// Of more departures the oldest are forgotten.
+const DEPARTURES_MAX: usize = 10_000;
 
 /// A running pod that no target stands for.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,7 +122,8 @@ impl Inventory {
         let pods = add_pods(&mut draft, &cluster.pods);
         let (listings, positions) = draft.finish();
         let (targets_over_limit, reach) = (over.len(), cluster.reach.clone());
-        Self { targets, pods, listings, positions, reach, complete: false, targets_over_limit }
+        let departures = Vec::new();
+        Self { targets, pods, listings, positions, departures, reach, complete: false, targets_over_limit }
     }
 
     pub fn targets(&self) -> &[Arc<Target>] {
@@ -176,7 +196,24 @@ impl Inventory {
                 self.pods[*position as usize].joined = joined;
             }
         }
+        self.departures = self.departed(before, now);
         self
+    }
+
+    /// How many targets of an object are gone since then.
+    pub fn departed_since(&self, object: &Object, then: Timestamp) -> usize {
+        let recent = self.departures.iter().rev().take_while(|departure| departure.at >= then);
+        recent.filter(|departure| draft::stands_for(&departure.target.identity, &object.reference)).count()
+    }
+
+    fn departed(&self, before: &Self, now: Timestamp) -> Vec<Departure> {
+        let there: FxHashSet<_> = self.targets.iter().map(|target| &target.id).collect();
+        let is_gone = |target: &&Arc<Target>| !there.contains(&target.id);
+        let gone = before.targets.iter().filter(is_gone).map(|target| Departure { target: target.clone(), at: now });
+        let earlier = before.departures.iter().filter(|departure| now.since(departure.at) <= DEPARTURE_AGE_MAX);
+        let mut departures: Vec<_> = earlier.cloned().chain(gone).collect();
+        departures.drain(..departures.len().saturating_sub(DEPARTURES_MAX));
+        departures
     }
 }
 

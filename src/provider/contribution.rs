@@ -105,6 +105,7 @@ impl<'a> Contributions<'a> {
             }
         }
         contributions.clear_up(level);
+        contributions.count_replacements(view, object, definition);
         contributions.count_pods(definition, view.now);
         contributions
     }
@@ -147,20 +148,38 @@ impl<'a> Contributions<'a> {
 
     /// Of a target that never answered nobody knows what it exposes. Its pod, owners and Services are
     /// asked for this metric, so there it is missing. In a whole namespace it is missing where another
-    /// target of its kind has the metric.
+    /// target of its kind has the metric. A pod that has the metric at one target may have others for other things:
+    /// ports that are no pages, or what somebody else's monitor thinks is one.
     fn clear_up(&mut self, level: Level) {
         if !self.without.iter().any(|(_, outcome)| matches!(outcome, Outcome::Unclear(_))) {
             return;
         }
         let wide = matches!(level, Level::Namespaces | Level::Nodes | Level::External);
         let likeness = Likeness::of(self.exposing());
+        let speaking: FxHashSet<_> = self.exposing().filter_map(pod).collect();
         for (target, outcome) in &mut self.without {
             if let Outcome::Unclear(reason) = outcome {
                 let reason = std::mem::replace(reason, Reason::NotScraped);
-                *outcome = match !wide || likeness.includes(target) {
+                let is_alone = pod(target).is_none_or(|pod| !speaking.contains(&pod));
+                *outcome = match is_alone && (!wide || likeness.includes(target)) {
                     true => Outcome::Missing { reason, groups: BTreeSet::new() },
                     false => Outcome::NotExposed(reason),
                 };
+            }
+        }
+    }
+
+    /// A target that starts while another one ends takes its place, as in a rollout: what the one did is not seen any
+    /// more, and what the other does is not seen yet. As many as have ended are missing.
+    fn count_replacements(&mut self, view: &View<'_>, object: &Object, definition: &Definition) {
+        let starting = self.without.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Pending(_)));
+        let Some(due) = starting.map(|(target, _)| first_value_due(definition, target)).max() else { return };
+        let departed = view.inventory.departed_since(object, view.now.minus(due));
+        let starting = self.without.iter_mut().filter(|(_, outcome)| matches!(outcome, Outcome::Pending(_)));
+        for (_, outcome) in starting.take(departed) {
+            if let Outcome::Pending(reason) = outcome {
+                let reason = std::mem::replace(reason, Reason::NotScraped);
+                *outcome = Outcome::Missing { reason, groups: BTreeSet::new() };
             }
         }
     }
@@ -260,6 +279,11 @@ fn alike<'a>(view: &View<'a>, object: &'a Object, level: Level) -> Vec<&'a PodWi
 /// What tells the pods of a controller apart; a target that names no pod is one by itself.
 fn pod_or_url(target: &Target) -> &str {
     target.identity.pod.as_deref().unwrap_or(&target.url)
+}
+
+/// Namespace and name of the pod that a target stands for.
+fn pod(target: &Target) -> Option<(&str, &str)> {
+    Some((&target.identity.namespace, target.identity.pod.as_deref()?))
 }
 
 fn is_chosen(selector: &Selector, labels: &Labels) -> bool {

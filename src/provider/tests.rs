@@ -176,6 +176,45 @@ fn a_pod_that_joins_is_not_missing_until_its_first_scrapes_are_due() {
 }
 
 #[test]
+fn pods_that_come_in_the_place_of_others_are_missing_until_they_have_data() {
+    let mut world = World::new(&["old-1", "old-2", "stays"]);
+    world.scrape("stays", &["g 10"]);
+    let after = |world: &World, targets: &[&str], seconds| {
+        let targets = targets.iter().map(|name| target(name)).collect();
+        Inventory::new(targets, 100).after(&world.inventory, START.plus(Duration::from_secs(seconds)))
+    };
+    ["new-1", "new-2", "new-3"].iter().for_each(|name| world.join(name));
+    let at = |world: &World, seconds| world.ask("deployments.apps", "web", "total", Duration::from_secs(seconds));
+    // One more is only new; one that replaces another has its load, which nobody sees.
+    world.inventory = after(&world, &["old-1", "old-2", "stays", "new-1"], 0);
+    world.inventory = after(&world, &["stays", "old-1", "new-1"], 1);
+    assert!(at(&world, 2).expect_err("a part").contains("1 of 2 targets have data"));
+    // Of three new ones two came in a place.
+    world.inventory = after(&world, &["stays", "new-1", "new-2", "new-3"], 2);
+    assert!(at(&world, 3).expect_err("a part").contains("1 of 3 targets have data"));
+    // Without departures new pods carry no load yet.
+    let mut world = World::new(&["stays"]);
+    world.scrape("stays", &["g 10"]);
+    world.join("new-1");
+    world.inventory = after(&world, &["stays", "new-1"], 0);
+    assert_eq!(at(&world, 1), Ok(10.0));
+    // Those of others do not matter.
+    world.inventory = after(&world, &["stays", "new-1", "alone-1"], 0);
+    world.inventory = after(&world, &["stays", "new-1"], 0);
+    assert_eq!(at(&world, 1), Ok(10.0));
+}
+
+#[test]
+fn a_target_that_never_answered_takes_nothing_from_a_pod_that_has_the_metric_at_another() {
+    let world = World::new(&["a", "a/wrong", "b"]);
+    ["a", "b"].iter().for_each(|name| world.scrape(name, &["g 10"]));
+    world.fail("a/wrong");
+    world.check("deployments.apps", "web", "total", 20.0);
+    world.check("pods", "a", "total", 10.0);
+    world.check("namespaces", "ns", "total", 20.0);
+}
+
+#[test]
 fn at_the_start_targets_without_data_are_missing() {
     // All are old, but only one of them has been scraped, or scraped twice.
     let world = World::new(&["a", "b"]);

@@ -138,7 +138,7 @@ impl Namespace {
         let mut chains = HashMap::new();
         for (name, pod) in &mut self.pods {
             let owners = pod.controller.as_ref().map_or_else(Arc::default, |controller| {
-                let chain = || interner.owners.intern(controller.chain(&self.workloads).into());
+                let chain = || interner.owners.intern(controller.chain(&self.workloads, &pod.identity.labels).into());
                 Arc::clone(chains.entry(Arc::as_ptr(controller)).or_insert_with(chain))
             });
             let services = interner.services.intern(services(pod, endpoints.get(&**name)));

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference 
 
 use super::interner::Interner;
 use super::uid::Uid;
-use crate::model::OwnerReference;
+use crate::model::{Labels, OwnerReference};
 
 /// What controls an object, by its owner references.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +38,10 @@ pub(super) type Workloads = BTreeMap<(Middle, Arc<str>), Workload>;
 /// Owners of a pod at most. Real chains have two or three; one that bites its own tail has no end.
 const CHAIN_MAX: usize = 8;
 
+/// Labels whose value ends the name of a ReplicaSet, and who makes such.
+const TEMPLATES: [(&str, &str, &str); 2] =
+    [("rollouts-pod-template-hash", "argoproj.io/v1alpha1", "Rollout"), ("pod-template-hash", "apps/v1", "Deployment")];
+
 // === impl Controller ===
 
 impl Controller {
@@ -53,11 +57,24 @@ impl Controller {
         Some(interner.controllers.intern(Arc::new(controller)))
     }
 
-    /// This owner and those above it. A Node, which owns its static pods, is no workload.
-    pub(super) fn chain(&self, workloads: &Workloads) -> Vec<OwnerReference> {
+    /// This owner and those above it, for an object with these labels. A Node, which owns its static pods, is no
+    /// workload. Without its ReplicaSet, which another watch brings, a pod is still one of its Deployment: else the
+    /// others would seem to be all there is.
+    pub(super) fn chain(&self, workloads: &Workloads, labels: &Labels) -> Vec<OwnerReference> {
         let above = |controller: &&Self| Some(&**controller.workload(workloads)?.controller.as_ref()?);
         let chain = std::iter::successors(Some(self), above).take(CHAIN_MAX);
-        chain.filter(|controller| !controller.is_node()).map(|controller| controller.owner.clone()).collect()
+        let owners = chain.filter(|controller| !controller.is_node()).map(|controller| controller.owner.clone());
+        let is_known = self.workload(workloads).is_some();
+        owners.chain((!is_known).then(|| self.by_template(labels)).flatten()).collect()
+    }
+
+    /// What made a ReplicaSet, by the name and label that its pods have from it.
+    fn by_template(&self, labels: &Labels) -> Option<OwnerReference> {
+        let made_by = |(label, api_version, kind): (&str, &str, &str)| {
+            let name = self.owner.name.strip_suffix(labels.get(label)?)?.strip_suffix('-')?;
+            Some(OwnerReference { api_version: api_version.into(), kind: kind.into(), name: name.into() })
+        };
+        (self.middle() == Some(Middle::ReplicaSet)).then(|| TEMPLATES.into_iter().find_map(made_by)).flatten()
     }
 
     /// The watched object that is meant: one that has come under the same name since is another.

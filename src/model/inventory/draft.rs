@@ -211,6 +211,13 @@ fn named(identity: &Identity) -> impl Iterator<Item = Named<'_>> {
         )
 }
 
+/// Whether an object is among those that an identity names.
+pub(super) fn stands_for(identity: &Identity, object: &ObjectReference) -> bool {
+    let is_there = object.namespace.as_ref().is_none_or(|namespace| *namespace == identity.namespace);
+    let is_it = |named: Named<'_>| (named.kind, &**named.name) == (&*object.kind, &*object.name);
+    is_there && named(identity).any(is_it)
+}
+
 /// An owner reference says what its author likes: `v1 namespace` and `/v1 Namespace` lead to the same resource as
 /// `v1 Namespace`, and would speak for a Namespace that is not theirs.
 fn may_own(owner: &OwnerReference) -> bool {

@@ -161,9 +161,10 @@ const WEB: &str = "http://10.0.0.1:8080/metrics shop/web-1 [ReplicaSet/web-5d,De
 #[test]
 fn a_pod_has_its_owners_and_services_in_whatever_order_they_arrive() {
     let mut world = World::of(&[POD]);
-    world.check(Role::Pod, "http://10.0.0.1:8080/metrics shop/web-1 [ReplicaSet/web-5d] [] node-a");
-    assert!(world.apply(REPLICA_SET));
     world.check(Role::Pod, "http://10.0.0.1:8080/metrics shop/web-1 [ReplicaSet/web-5d,Deployment/web] [] node-a");
+    assert!(world.apply(&REPLICA_SET.replace("apps/v1, kind: Deployment", "example.com/v1, kind: Web")));
+    world.check(Role::Pod, "http://10.0.0.1:8080/metrics shop/web-1 [ReplicaSet/web-5d,Web/web] [] node-a");
+    assert!(world.apply(REPLICA_SET));
     assert!(world.apply(SLICE));
     world.check(Role::Pod, WEB);
     World::of(&[SLICE, REPLICA_SET, POD]).check(Role::Pod, WEB);
@@ -209,7 +210,11 @@ fn owners_are_followed_through_replica_sets_and_jobs_alone() {
         ("apiVersion: apps/v1, kind: StatefulSet, name: db, uid: s", job.into(), "StatefulSet/db"),
         ("apiVersion: v1, kind: Node, name: node-a, uid: n", job.into(), ""),
         // The one that is there now is not the one meant.
-        (owner, REPLICA_SET.replace("rs-1", "rs-2"), "ReplicaSet/web-5d"),
+        (
+            owner,
+            REPLICA_SET.replace("Deployment, name: web", "Deployment, name: other").replace("rs-1", "rs-2"),
+            "ReplicaSet/web-5d,Deployment/web",
+        ),
         (owner, REPLICA_SET.replace("controller: true", "controller: false"), "ReplicaSet/web-5d"),
     ] {
         let expected = format!("http://10.0.0.1:8080/metrics shop/web-1 [{owners}] [] node-a");
@@ -228,12 +233,18 @@ fn a_chain_that_bites_its_tail_ends() {
 }
 
 #[test]
-fn a_replica_set_that_goes_takes_its_deployment_along() {
+fn pods_stay_with_their_deployment_while_their_replica_set_is_not_known() {
     let mut world = World::of(&[POD, REPLICA_SET, SLICE]);
     world.check(Role::Pod, WEB);
     assert!(world.index.delete(Kind::ReplicaSet, "shop", "web-5d"));
     assert!(!world.index.delete(Kind::ReplicaSet, "shop", "web-5d"));
-    world.check(Role::Pod, &WEB.replace(",Deployment/web", ""));
+    world.check(Role::Pod, WEB);
+    let rollout = POD.replace("pod-template-hash", "rollouts-pod-template-hash");
+    World::of(&[&rollout, SLICE]).check(Role::Pod, &WEB.replace("Deployment", "Rollout"));
+    for other in [("name: web-5d", "name: web"), ("name: web-5d", "name: web-6e"), ("pod-template-hash", "hash")] {
+        let owners = &World::of(&[&POD.replace(other.0, other.1)]).targets(Role::Pod).0[0].identity.owners.clone();
+        assert_eq!(owners.len(), 1, "{other:?}");
+    }
 }
 
 #[test]
