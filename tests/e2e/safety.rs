@@ -4,7 +4,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::scene::{HPA, Scene, address, condition, reason, request};
-use super::workloads::{Autoscaler, BROKER, Workers, per_pod, queue_of};
+use super::workloads::{Autoscaler, BROKER, Workers, per_pod, queue_of, total_of};
 use crate::harness::controlplane::eventually;
 
 /// Periods of the controller in which replicas have to hold.
@@ -90,6 +90,28 @@ spec:
   terminationGracePeriodSeconds: 1
   containers: [{name: worker, image: workload, args: [worker, --concurrency, \"0\"], ports: [{containerPort: 8080}]}]
 ";
+
+#[tokio::test]
+async fn a_rollout_under_constant_load_scales_nothing_down() {
+    let scene = Scene::new("rollout").await;
+    scene.apply(BROKER).await;
+    let broker = scene.broker().await;
+    scene.apply(&Workers { name: "web", queue: "web", service_time: Some(20) }.yaml()).await;
+    request("PUT", &format!("{broker}/rate?queue=web&per_second=20")).await;
+    let metric = total_of("web", "decisions_per_second", "5");
+    scene.apply(&Autoscaler { name: "web", max: 6, metric }.yaml()).await;
+    scene.has_replicas("web", 4).await;
+    let recording = scene.record().await;
+    recording.decision("web", Instant::now(), |decision| decision.is_active && decision.desired == 4).await;
+
+    let started = Instant::now();
+    scene.kubectl(&["rollout", "restart", "deployment/web"]).await;
+    scene.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]).await;
+    // All pods are new, and known by their rates again.
+    recording.decision("web", Instant::now(), |decision| decision.is_active).await;
+    let replicas = recording.replicas("web", started);
+    assert!(replicas.iter().all(|replicas| *replicas >= 4), "{replicas:?}");
+}
 
 #[tokio::test]
 async fn replicas_hold_while_plimsoll_is_dead_and_until_its_rates_are_back() {

@@ -114,11 +114,16 @@ pub fn per_pod(metric: &str, average: &str) -> String {
     )
 }
 
-/// The queue that workers look at, shared out over them: an Object metric of their Deployment.
+/// The queue that workers look at, shared out over them.
 pub fn queue_of(deployment: &str, average: &str) -> String {
+    total_of(deployment, "queue_length", average)
+}
+
+/// A number for all pods of a Deployment together, shared out over them: an Object metric of the Deployment.
+pub fn total_of(deployment: &str, metric: &str, average: &str) -> String {
     format!(
         "{{type: Object, object: {{describedObject: {{apiVersion: apps/v1, kind: Deployment, name: {deployment}}}, \
-         metric: {{name: queue_length}}, target: {{type: AverageValue, averageValue: {average}}}}}}}"
+         metric: {{name: {metric}}}, target: {{type: AverageValue, averageValue: {average}}}}}}}"
     )
 }
 
