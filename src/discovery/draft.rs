@@ -48,10 +48,12 @@ pub(super) struct Drawn {
     pub owners: HashSet<OwnerReference>,
 }
 
-/// The page of a pod, whichever source says it; shared by nobody else.
+/// Where a page of a pod is, whichever source says it and by whichever address of the pod. A query does not make another
+/// page of it: to different sources it would be the same series, and sums would count them twice.
 #[derive(PartialEq, Eq, Hash)]
 struct Page<'t> {
-    url: &'t str,
+    /// Port and path; the whole URL of a target that names no pod.
+    place: (&'t str, &'t str),
     namespace: &'t str,
     pod: Option<&'t str>,
 }
@@ -111,15 +113,18 @@ impl List {
 /// Every page once, for the first source that brings it, and what the others say of it.
 fn unique(parts: &[Part]) -> (Vec<Arc<Target>>, BTreeMap<String, Vec<String>>) {
     let mut first: FxHashMap<Page<'_>, usize> = FxHashMap::default();
+    // Within a source, one page may be meant with several queries.
+    let mut seen = FxHashSet::default();
     let mut repetitions: BTreeMap<(usize, usize), Repetition<'_>> = BTreeMap::new();
     let mut targets = Vec::new();
     for (number, part) in parts.iter().enumerate() {
         for target in part.list.targets() {
-            let by = *first.entry(Page::of(target)).or_insert_with(|| {
+            let page = Page::of(target);
+            let is_new = seen.insert((&*target.url, page.namespace, page.pod));
+            let by = *first.entry(page).or_insert(number);
+            if by == number && is_new {
                 targets.push(target.clone());
-                number
-            });
-            if by != number {
+            } else if by != number {
                 repetitions.entry((number, by)).or_insert(Repetition { count: 0, example: target }).count += 1;
             }
         }
@@ -135,8 +140,19 @@ fn unique(parts: &[Part]) -> (Vec<Arc<Target>>, BTreeMap<String, Vec<String>>) {
 
 impl<'t> Page<'t> {
     fn of(target: &'t Target) -> Self {
-        Self { url: &target.url, namespace: &target.identity.namespace, pod: target.identity.pod.as_deref() }
+        let pod = target.identity.pod.as_deref();
+        let place = pod.and_then(|_| place(&target.url)).unwrap_or(("", &target.url));
+        Self { place, namespace: &target.identity.namespace, pod }
     }
+}
+
+/// Port and path of a URL.
+fn place(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let default = if scheme == "https" { "443" } else { "80" };
+    let port = authority.rsplit_once(':').map_or(default, |(_, port)| if port.ends_with(']') { default } else { port });
+    Some((port, path.split('?').next().unwrap_or_default()))
 }
 
 // === impl Repetition ===
@@ -182,6 +198,31 @@ mod tests {
         assert_eq!(targets, [a, other_pod, other_page]);
         let line = "1 target is there by one static already and it is scraped once: http://a/metrics of ns/a";
         assert_eq!(repeated, [("two pods".into(), vec![line.to_owned()])].into());
+    }
+
+    #[test]
+    fn neither_a_query_nor_another_address_makes_another_page_of_a_pod() {
+        let found = target("one", "http://10.0.0.1:8080/metrics", "a");
+        let same =
+            ["http://[fd00::1]:8080/metrics", "http://10.0.0.1:8080/metrics?x=y", "https://10.0.0.1:8080/metrics"];
+        for url in same {
+            let again = target("two", url, "a");
+            let (targets, repeated) = unique(&[part("one", &[&found]), part("two", &[&again])]);
+            assert_eq!((targets, repeated.len()), (vec![found.clone()], 1), "{url}");
+        }
+        let probes =
+            ["?target=x", "?target=y"].map(|query| target("one", &format!("http://10.0.0.1/probe{query}"), "a"));
+        let other = target("two", "http://10.0.0.1:8081/metrics", "a");
+        let (targets, repeated) = unique(&[part("one", &[&probes[0], &probes[1]]), part("two", &[&other])]);
+        assert_eq!((targets.len(), repeated.len()), (3, 0));
+        for (url, at) in [
+            ("http://a", ("80", "")),
+            ("https://[::1]/m", ("443", "/m")),
+            ("http://[::1]:9/m?x", ("9", "/m")),
+            ("http://a?x=/y:1", ("80", "")),
+        ] {
+            assert_eq!(place(url), Some(at), "{url}");
+        }
     }
 
     #[test]
