@@ -129,7 +129,7 @@ impl Known {
 impl SourceState {
     fn take_failure(&mut self, name: &str, error: Option<String>, now: Timestamp) {
         if let Some(error) = error.as_ref().filter(|error| self.error.as_ref() != Some(error)) {
-            tracing::warn!(source = shown(name), "discovery fails, its last targets stay: {error}");
+            tracing::warn!(source = shown(name), "discovery fails: {error}");
         }
         if error.is_none() {
             self.last_success = Some(now);

@@ -100,7 +100,8 @@ pub(super) const REASONS_MAX: usize = 3;
 
 /// What makes a pod a target, in the words of the objects and of the configuration.
 const ADVICE: &str = "annotate the pod template with prometheus.io/scrape: \"true\", or select the pods by a PodMonitor \
-                      or ServiceMonitor, and have a job with that role in its kubernetes_sd_configs";
+                      or ServiceMonitor, and have a job with that role in its kubernetes_sd_configs; /status says what is \
+                      wrong with annotations and monitors that are there";
 
 // === impl Error ===
 

@@ -367,7 +367,8 @@ fn external_items_add_up_or_are_one() {
 }
 
 const ADVICE: &str = "annotate the pod template with prometheus.io/scrape: \"true\", or select the pods by a PodMonitor or \
-                      ServiceMonitor, and have a job with that role in its kubernetes_sd_configs";
+                      ServiceMonitor, and have a job with that role in its kubernetes_sd_configs; /status says what is wrong with \
+                      annotations and monitors that are there";
 
 #[test]
 fn a_pod_of_a_controller_that_nothing_scrapes_is_missing() {

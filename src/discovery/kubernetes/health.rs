@@ -92,13 +92,14 @@ fn forbidden(stand: &Stand<'_>) -> Option<String> {
         rules.entry(key).or_default().insert(scope.kind.resource());
     }
     let mut text = format!("{}; to be granted:", failure.text);
-    for ((namespace, group, name), resources) in rules {
+    for (number, ((namespace, group, name), resources)) in rules.into_iter().enumerate() {
         let resources = resources.into_iter().collect::<Vec<_>>().join(", ");
         let place = namespace.map_or("a ClusterRole".into(), |namespace| format!("a Role in {namespace}"));
         let names = name.map_or_else(String::new, |name| format!(", resourceNames: [{name}]"));
         let rule =
             format!("{{apiGroups: [{group:?}], resources: [{resources}]{names}, verbs: [{}]}}", VERBS.join(", "));
-        write!(text, " {place} with {rule}").expect("a String takes everything");
+        let separator = if number == 0 { "" } else { " and" };
+        write!(text, "{separator} {place} with {rule}").expect("a String takes everything");
     }
     Some(text)
 }
