@@ -179,7 +179,7 @@ impl Inventory {
     }
 
     /// The same as what follows `before` at `now`: its pods without target keep when they joined, and those that a
-    /// complete inventory of their namespace did not have join now.
+    /// complete inventory of their namespace did not have join now. Targets that are gone are departures.
     #[must_use]
     pub fn after(mut self, before: &Self, now: Timestamp) -> Self {
         let is_new_in = |namespace| before.complete && before.reach.has(namespace);

@@ -105,7 +105,10 @@ impl<'a> Contributions<'a> {
             }
         }
         contributions.clear_up(level);
-        contributions.count_replacements(view, object, definition);
+        // In the place of a pod comes another pod; and a list of thousands is not to look for each of them.
+        if level != Level::Pods {
+            contributions.count_replacements(view, object, definition);
+        }
         contributions.count_pods(definition, view.now);
         contributions
     }
