@@ -1,6 +1,6 @@
 use super::fleet::{Fleet, push, text};
 use super::scene::Scene;
-use crate::harness::controlplane::eventually;
+use crate::harness::controlplane::{custom_resource, eventually};
 
 /// A pod of every kind of owner that Kubernetes has itself.
 const OWNERS: &str = r#"
@@ -27,22 +27,6 @@ spec:
   schedule: "0 0 1 1 *"
   suspend: true
   jobTemplate: {spec: {template: POD(cron-job, restartPolicy: Never)}}
-"#;
-
-/// A kind of workload that nobody knew before, whose plural no rule gives.
-const GEESE: &str = r#"
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: geese.rollouts.example.com}
-spec:
-  group: rollouts.example.com
-  scope: Namespaced
-  names: {kind: Goose, plural: geese, singular: goose}
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
 "#;
 
 const GOOSE: &str = "{apiVersion: rollouts.example.com/v1, kind: Goose, metadata: {name: gray}}";
@@ -77,7 +61,8 @@ async fn every_owner_up_the_chain_has_a_value_also_of_a_kind_that_was_just_made(
         fleet.value_becomes(&format!("{object}/waiting_jobs"), jobs).await;
     }
 
-    fleet.apply(GEESE).await;
+    // A kind of workload that nobody knew before, whose plural no rule gives.
+    fleet.apply(&custom_resource("rollouts.example.com", "Goose", "geese")).await;
     fleet.is_served("geese.rollouts.example.com").await;
     fleet.apply(GOOSE).await;
     let goose = scene.get("rollouts.example.com/v1/Goose", "gray").await;

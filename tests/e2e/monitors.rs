@@ -2,35 +2,11 @@ use serde_json::Value;
 
 use super::fleet::{Fleet, push, text};
 use super::scene::Scene;
+use crate::harness::controlplane::custom_resource;
 
-/// The two kinds, as far as an API server has to know them.
-const KINDS: &str = r#"
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: podmonitors.monitoring.coreos.com}
-spec:
-  group: monitoring.coreos.com
-  scope: Namespaced
-  names: {kind: PodMonitor, plural: podmonitors, singular: podmonitor}
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
----
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: servicemonitors.monitoring.coreos.com}
-spec:
-  group: monitoring.coreos.com
-  scope: Namespaced
-  names: {kind: ServiceMonitor, plural: servicemonitors, singular: servicemonitor}
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-"#;
+const GROUP: &str = "monitoring.coreos.com";
+const PODS: (&str, &str) = ("PodMonitor", "podmonitors");
+const SERVICES: (&str, &str) = ("ServiceMonitor", "servicemonitors");
 
 /// Pods without annotations, whose pages need a token, or a user and a password: `plimsoll:swordfish`.
 const WORKLOADS: &str = r#"
@@ -115,7 +91,7 @@ async fn monitors_that_come_later_say_what_is_scraped_and_with_which_credentials
     push(&fleet.ready("app=models", 1).await[0], "a", 5).await;
     fleet.refused(OF_AGENTS, "or select the pods by a PodMonitor or ServiceMonitor").await;
 
-    fleet.apply(KINDS).await;
+    fleet.apply(&[PODS, SERVICES].map(|(kind, plural)| custom_resource(GROUP, kind, plural)).concat()).await;
     fleet.is_served("podmonitors.monitoring.coreos.com").await;
     fleet.is_served("servicemonitors.monitoring.coreos.com").await;
     fleet.apply(MONITORS).await;

@@ -271,6 +271,28 @@ async fn until_ready(client: &Client, programs: &mut [(&'static str, Program)], 
     }
 }
 
+/// The definition of a kind whose objects may hold anything, as far as an API server has to know it.
+pub fn custom_resource(group: &str, kind: &str, plural: &str) -> String {
+    let singular = kind.to_lowercase();
+    format!(
+        "
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {{name: {plural}.{group}}}
+spec:
+  group: {group}
+  scope: Namespaced
+  names: {{kind: {kind}, plural: {plural}, singular: {singular}}}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}
+"
+    )
+}
+
 /// Warnings and errors; the rest is how a control plane starts, and what Plimsoll is asked.
 fn last_lines(program: &Program) -> String {
     let output = program.output();

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use crate::harness::controlplane::{ControlPlane, eventually};
+use crate::harness::controlplane::{ControlPlane, custom_resource, eventually};
 use crate::harness::target::Target;
 
 const CONFIG: &str = "
@@ -14,21 +14,6 @@ metrics:
 
 /// The longest pause between two tries of a watch, and what a busy machine adds.
 const RECOVERY_MAX: Duration = Duration::from_secs(20);
-
-const KIND: &str = "
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: podmonitors.monitoring.coreos.com}
-spec:
-  group: monitoring.coreos.com
-  scope: Namespaced
-  names: {plural: podmonitors, singular: podmonitor, kind: PodMonitor, listKind: PodMonitorList}
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-";
 
 const MONITORED: &str = "
 apiVersion: v1
@@ -82,7 +67,7 @@ async fn the_permissions_suffice_and_what_the_kube_apiserver_tells_is_understood
     assert!(refused.contains("the pod monitored is running, but nothing scrapes it"), "{refused}");
 
     // A kind that comes, with a Secret that is asked for by its name.
-    cluster.apply(&namespace, KIND).await;
+    cluster.apply(&namespace, &custom_resource("monitoring.coreos.com", "PodMonitor", "podmonitors")).await;
     cluster.kubectl(&["wait", "--for=condition=Established", "crd/podmonitors.monitoring.coreos.com"]).await;
     cluster.apply(&namespace, MONITORED).await;
     value_becomes("monitored", "2").await;
