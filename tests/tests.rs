@@ -8,6 +8,8 @@ mod harness;
 mod admin;
 // The metrics APIs as a client sees them: bodies, selectors, discovery, errors.
 mod api;
+// What an installation applies: accepted by a real API server, and in agreement with the program.
+mod manifests;
 // Who asks: the front proxy of a cluster, its certificate, its headers.
 mod authentication;
 // One request of the scraper: TLS, redirects, encodings, framing.
