@@ -89,14 +89,14 @@ async fn the_pod_is_admitted_under_the_restricted_level_and_a_laxer_one_is_not()
     };
     let create = ["create", "--dry-run=server", "--validate=strict", "--warnings-as-errors"];
     let create = |pod: Value| async move {
-        Installed::shared().await.with_file(&pod.to_string(), &create).await.map_or_else(|said| said, |said| said)
+        Installed::shared().await.with_file(&pod.to_string(), &create).await.unwrap_or_else(|said| said)
     };
     // No controller counts here.
     used(0).await;
     for (composition, rendered) in Rendered::all() {
-        let pod = pod(&rendered);
+        let pod = pod(rendered);
         let admitted = |said: &String| said.contains("pod/plimsoll created");
-        eventually(&composition, || create(pod.clone()), admitted).await;
+        eventually(composition, || create(pod.clone()), admitted).await;
     }
     let container = "/spec/containers/0/securityContext";
     for (parent, key) in [

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use serde_json::Value;
 
@@ -57,8 +58,13 @@ impl Rendered {
         Self::read(folder.path())
     }
 
-    /// Every overlay as it is, and with each certificate and all extras.
-    pub fn all() -> Vec<(String, Self)> {
+    /// Every overlay as it is, and with each certificate and all extras; each with what it is called.
+    pub fn all() -> &'static [(String, Self)] {
+        static ALL: LazyLock<Vec<(String, Rendered)>> = LazyLock::new(Rendered::each);
+        &ALL
+    }
+
+    fn each() -> Vec<(String, Self)> {
         let plain = OVERLAYS.map(|overlay| (overlay.to_owned(), Self::overlay(overlay)));
         let composed = OVERLAYS.iter().flat_map(|overlay| {
             CERTIFICATES.map(|certificate| {
