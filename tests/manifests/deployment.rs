@@ -114,12 +114,12 @@ fn a_pod_that_ends_has_the_time_that_its_requests_have() {
     let rendered = Rendered::overlay("production");
     let seconds = |value: &Value| value.as_u64().expect("seconds");
     let pause = seconds(&rendered.container()["lifecycle"]["preStop"]["sleep"]["seconds"]);
-    let drain = help().lines().find(|line| line.contains("--drain-timeout")).and_then(|line| {
-        let text = line.split("[default: ").nth(1)?.split(']').next()?;
-        text.parse::<u64>().ok()
-    });
+    let help = help();
+    let default =
+        help.split("--drain-timeout").nth(1).and_then(|rest| rest.split("[default: ").nth(1)?.split(']').next());
+    let drain: u64 = default.expect("a default").parse().expect("seconds");
     let all = seconds(&rendered.template()["spec"]["terminationGracePeriodSeconds"]);
-    assert!(pause + drain.expect("a default") < all, "{pause} s and {drain:?} s of {all} s");
+    assert!(pause + drain < all, "{pause} s and {drain} s of {all} s");
 }
 
 #[test]
