@@ -1,5 +1,6 @@
 //! Builds the parts, wires the channels, owns and awaits every task, and shuts down.
 
+mod certificate;
 mod readiness;
 mod reload;
 
@@ -16,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Check};
 use crate::api::{self, Api, Status};
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -24,7 +25,7 @@ use crate::discovery::{self, Discovery, SourceStates};
 use crate::model::Inventory;
 use crate::scrape::{self, Plan, Scraper};
 use crate::serving::authentication::{self, Authentication, Trust, TrustWatch};
-use crate::serving::{self, BindError, Certificate, CertificateError, Clients};
+use crate::serving::{self, BindError, CertificateError, Clients, Lifetimes, ServiceName};
 use crate::storage::Storage;
 use crate::telemetry;
 use reload::Reload;
@@ -49,10 +50,12 @@ pub struct Options {
 pub enum CertificateSource {
     /// Made at start, for local use.
     SelfSigned,
-    Files {
-        certificate: PathBuf,
-        key: PathBuf,
-    },
+    /// Read again whenever they change.
+    Files { certificate: PathBuf, key: PathBuf },
+    /// Read and watched, and written by others.
+    Secret { namespace: String, name: String },
+    /// Made here, and shared by all replicas through a Secret in the namespace of the Service.
+    SelfManaged { secret: String, service: ServiceName, lifetimes: Lifetimes },
 }
 
 /// Why the process cannot start; one clear line each.
@@ -64,6 +67,11 @@ pub enum StartError {
     Bind(#[from] BindError),
     #[error("cannot make a client of the cluster at {url}: {what}")]
     Kubernetes { url: String, what: String },
+    #[error(
+        "the serving certificate is to come from Secret {0}, and there is no cluster; name one with --kubeconfig, or \
+         run in a pod with a service account"
+    )]
+    NoCluster(String),
 }
 
 /// A server that runs.
@@ -108,14 +116,15 @@ const READ_TIMEOUT: Duration = Duration::from_secs(300);
 /// [`StartError`] when the port, the certificate or the credentials for the cluster cannot be used.
 pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Running, StartError> {
     let Options { config, config_file, address, certificate, kubernetes, drain_timeout, clock } = options;
-    let certificate = certificate.load()?;
     let cluster = kubernetes.map(client).transpose()?;
     let clients = if cluster.is_some() { Clients::Authenticated } else { Clients::Local };
+    let mut registry = Registry::with_prefix(PREFIX);
+    let (certificate, keeper) = certificate.start(cluster.as_ref(), &clock, &mut registry)?;
     let listener = serving::bind(address, clients).await?;
-    let address = listener.address;
-    let certificate_pem = certificate.pem.clone();
+    let (address, certificate_pem) = (listener.address, certificate.pem());
+    let standing = readiness::certificate(certificate.standing(), clock.clone());
     let Parts { reload, discovery, scraper, inventory, trust, router } =
-        Parts::build(config, config_file, &clock, cluster);
+        Parts::build(config, config_file, &clock, cluster, registry, standing);
     let mut tasks = JoinSet::new();
     tasks.spawn(named("reload", reload.run(shutdown.clone())));
     tasks.spawn(named("discovery", discovery.run(shutdown.clone())));
@@ -123,9 +132,12 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     if let Some(trust) = trust {
         tasks.spawn(named("authentication", trust.run(shutdown.clone())));
     }
+    if let Some(keeper) = keeper {
+        tasks.spawn(named("certificate", keeper.run(shutdown.clone())));
+    }
     let token = shutdown.clone();
     tasks.spawn(named("serving", async move {
-        serving::serve(listener, &certificate, router, drain_timeout, token).await;
+        serving::serve(listener, certificate, router, drain_timeout, token).await;
     }));
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "serving");
     Ok(Running { address, certificate_pem, tasks, shutdown })
@@ -147,23 +159,18 @@ fn client(mut config: kube::Config) -> Result<kube::Client, StartError> {
     kube::Client::try_from(config).map_err(|error| StartError::Kubernetes { url, what: config::one_line(&error) })
 }
 
-// === impl CertificateSource ===
-
-impl CertificateSource {
-    fn load(&self) -> Result<Certificate, CertificateError> {
-        match self {
-            Self::SelfSigned => Certificate::self_signed(),
-            Self::Files { certificate, key } => Certificate::from_files(certificate, key),
-        }
-    }
-}
-
 // === impl Parts ===
 
 impl Parts {
     /// Makes the parts and the channels between them; none of them runs yet.
-    fn build(config: Config, config_file: Option<PathBuf>, clock: &Clock, cluster: Option<kube::Client>) -> Self {
-        let mut registry = Registry::with_prefix(PREFIX);
+    fn build(
+        config: Config,
+        config_file: Option<PathBuf>,
+        clock: &Clock,
+        cluster: Option<kube::Client>,
+        mut registry: Registry,
+        certificate: Check,
+    ) -> Self {
         register_build(&mut registry);
         let storage = Storage::default();
         registry.register_collector(Box::new(storage.clone()));
@@ -178,6 +185,7 @@ impl Parts {
             readiness::discovery(sources.clone()),
             readiness::first_scrapes(inventory.clone(), storage.clone(), clock.clone()),
             readiness::limits(inventory.clone(), config.clone()),
+            certificate,
         ];
         checks.extend(authentication.iter().map(|known| readiness::authentication(known.trust.clone())));
         let (states, metrics) = (sources.clone(), discovery::Metrics::register(&mut registry));

@@ -7,7 +7,10 @@ pub mod authentication;
 mod certificate;
 mod tls;
 
-pub use certificate::{Certificate, CertificateError};
+pub use certificate::{
+    Certificate, CertificateError, CurrentCertificate, FileWatch, Lifetimes, Metrics as CertificateMetrics,
+    SecretWatch, SelfManaged, ServiceName, Standing,
+};
 
 use std::io;
 use std::net::SocketAddr;
@@ -110,13 +113,13 @@ pub async fn bind(address: SocketAddr, clients: Clients) -> Result<Listener, Bin
 /// Serves until `shutdown`, then lets requests under way finish for at most `drain_timeout`.
 pub async fn serve(
     listener: Listener,
-    certificate: &Certificate,
+    certificate: impl Into<CurrentCertificate>,
     router: Router,
     drain_timeout: Duration,
     shutdown: CancellationToken,
 ) {
     let Listener { listener, clients, .. } = listener;
-    let acceptor = TlsAcceptor::from(certificate.server_config(clients.verifier()));
+    let acceptor = TlsAcceptor::from(certificate.into().server_config(clients.verifier()));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {

@@ -54,7 +54,9 @@ async fn health_is_told_check_by_check_and_checks_can_be_excluded() {
     let (plimsoll, _targets) = platform("").await;
     eventually(|| plimsoll.get("/readyz"), |answer| answer.code == 200).await;
     let degraded = "[!]scrape degraded: 1 of 2 targets are down; see /status\n";
-    let all = format!("[+]ping ok\n[+]config ok\n[+]discovery ok\n{degraded}[+]limits ok\nreadyz check passed\n");
+    let all = format!(
+        "[+]ping ok\n[+]config ok\n[+]discovery ok\n{degraded}[+]limits ok\n[+]certificate ok\nreadyz check passed\n"
+    );
     for (path, code, body) in [
         ("/livez", 200, "ok"),
         ("/healthz", 200, "ok"),
@@ -70,7 +72,11 @@ async fn health_is_told_check_by_check_and_checks_can_be_excluded() {
         ("/livez/ping", 200, "ok"),
         ("/healthz/ping", 200, "ok"),
         ("/livez/scrape", 404, "/livez has no check \"scrape\"; there are: ping\n"),
-        ("/readyz/%0a", 404, "/readyz has no check \"\\n\"; there are: ping, config, discovery, scrape, limits\n"),
+        (
+            "/readyz/%0a",
+            404,
+            "/readyz has no check \"\\n\"; there are: ping, config, discovery, scrape, limits, certificate\n",
+        ),
     ] {
         let answer = plimsoll.get(path).await;
         assert_eq!((answer.code, answer.body.as_str()), (code, body), "{path}");

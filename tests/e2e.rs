@@ -15,6 +15,8 @@ mod workloads;
 // Brokers whose numbers are known beforehand.
 mod fleet;
 
+// The serving certificate: where it comes from, and how it changes.
+mod certificates;
 // Whose numbers a target has: owners up the chain, Services, Namespaces.
 mod discovery;
 // What kubectl reads, finds and describes.

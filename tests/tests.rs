@@ -12,6 +12,8 @@ mod api;
 mod manifests;
 // Who asks: the front proxy of a cluster, its certificate, its headers.
 mod authentication;
+// The serving certificate in files that change.
+mod certificates;
 // One request of the scraper: TLS, redirects, encodings, framing.
 mod client;
 // Every form of request of Kubernetes' clients, and each answer decoded by types that take nothing else.

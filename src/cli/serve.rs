@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::cluster::Cluster;
 use crate::cli::whole_number;
 use crate::clock::Clock;
-use crate::config;
+use crate::config::{self, duration};
 use crate::server::{self, CertificateSource, Options};
+use crate::serving::{Lifetimes, ServiceName};
 
 /// Process settings; changing one takes a restart. Everything else is in the configuration file.
 #[derive(Debug, clap::Args)]
@@ -22,12 +23,30 @@ pub struct Args {
     /// Address and port of the HTTPS listener; port 0 takes a free one. Without a cluster, loopback only.
     #[arg(long, env = "PLIMSOLL_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:6443", value_parser = address)]
     pub listen: SocketAddr,
-    /// Serving certificate (chain), PEM. Without it a self-signed one is made for local use.
+    /// Serving certificate (chain), PEM; read again when it changes. Without it and the other ways to have one, a
+    /// self-signed one is made for local use.
     #[arg(long, env = "PLIMSOLL_TLS_CERT_FILE", value_name = "FILE", requires = "tls_private_key_file")]
     pub tls_cert_file: Option<PathBuf>,
-    /// Private key of the serving certificate, PEM.
+    /// Private key of the serving certificate, PEM; read again when it changes.
     #[arg(long, env = "PLIMSOLL_TLS_PRIVATE_KEY_FILE", value_name = "FILE", requires = "tls_cert_file")]
     pub tls_private_key_file: Option<PathBuf>,
+    /// Existing Secret with the serving certificate, in the namespace of --service: read from the cluster and watched.
+    #[arg(long, env = "PLIMSOLL_TLS_SECRET", value_name = "NAME", value_parser = name, conflicts_with = "tls_cert_file")]
+    pub tls_secret: Option<String>,
+    /// Secret in the namespace of --service in which Plimsoll keeps a certificate authority and a serving certificate
+    /// of its own, for all replicas. It has to exist and may be empty. The caBundle of the APIServices is kept too.
+    #[arg(long, env = "PLIMSOLL_TLS_SELF_MANAGED_SECRET", value_name = "NAME", value_parser = name, conflicts_with_all = ["tls_cert_file", "tls_secret"])]
+    pub tls_self_managed_secret: Option<String>,
+    /// The Service in front of Plimsoll: what its own certificate is for, and where its Secrets are.
+    #[arg(long, env = "PLIMSOLL_SERVICE", value_name = "NAMESPACE/NAME", default_value = "plimsoll-system/plimsoll")]
+    pub service: ServiceName,
+    /// How long a self-managed serving certificate is valid; it is renewed at two thirds of that. Default: 30d.
+    #[arg(long, env = "PLIMSOLL_TLS_CERTIFICATE_LIFETIME", value_name = "DURATION", value_parser = duration::parse)]
+    pub tls_certificate_lifetime: Option<Duration>,
+    /// How long a self-managed certificate authority is valid, at least three lives of a certificate; its successor is
+    /// made two lives of a certificate before the end. Default: 365d.
+    #[arg(long, env = "PLIMSOLL_TLS_CA_LIFETIME", value_name = "DURATION", value_parser = duration::parse)]
+    pub tls_ca_lifetime: Option<Duration>,
     #[command(flatten)]
     pub cluster: Cluster,
     /// Seconds that requests under way get at shutdown.
@@ -40,12 +59,8 @@ pub struct Args {
 /// # Errors
 /// Whatever keeps it from starting: the configuration, the kubeconfig, the certificate, the port.
 pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let Args { config, listen, tls_cert_file, tls_private_key_file, cluster, drain_timeout } = args;
-    let certificate = match (tls_cert_file, tls_private_key_file) {
-        (Some(certificate), Some(key)) => CertificateSource::Files { certificate, key },
-        (None, None) => CertificateSource::SelfSigned,
-        _ => bail!("--tls-cert-file and --tls-private-key-file go together"),
-    };
+    let certificate = args.certificate()?;
+    let Args { config, listen, cluster, drain_timeout, .. } = args;
     let options = Options {
         config: config::load(&config)?,
         config_file: Some(config),
@@ -57,6 +72,46 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
     };
     server::start(options, shutdown).await?.wait().await?;
     Ok(())
+}
+
+// === impl Args ===
+
+impl Args {
+    fn certificate(&self) -> anyhow::Result<CertificateSource> {
+        let defaults = Lifetimes::default();
+        let lifetimes = Lifetimes {
+            certificate: self.tls_certificate_lifetime.unwrap_or(defaults.certificate),
+            authority: self.tls_ca_lifetime.unwrap_or(defaults.authority),
+        };
+        let least = lifetimes.certificate * Lifetimes::AUTHORITY_MIN;
+        if lifetimes.authority < least {
+            let (own, least) = (duration::write(lifetimes.authority), duration::write(least));
+            bail!("--tls-ca-lifetime is {own}; expected at least three times --tls-certificate-lifetime: {least}");
+        }
+        let service = self.service.clone();
+        Ok(match (&self.tls_cert_file, &self.tls_private_key_file, &self.tls_secret, &self.tls_self_managed_secret) {
+            (Some(certificate), Some(key), ..) => {
+                CertificateSource::Files { certificate: certificate.clone(), key: key.clone() }
+            }
+            (None, None, Some(name), _) => {
+                CertificateSource::Secret { namespace: service.namespace, name: name.clone() }
+            }
+            (None, None, None, Some(secret)) => {
+                CertificateSource::SelfManaged { secret: secret.clone(), service, lifetimes }
+            }
+            (None, None, None, None) => CertificateSource::SelfSigned,
+            _ => bail!("--tls-cert-file and --tls-private-key-file go together"),
+        })
+    }
+}
+
+/// Reads the name of a Secret: it becomes a part of a path and of a selector.
+fn name(text: &str) -> Result<String, String> {
+    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+    match (1..=253).contains(&text.len()) && text.chars().all(is_inner) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("expected the name of a Secret: lower-case letters, digits, - and ., found {text:?}")),
+    }
 }
 
 /// Reads `ADDRESS:PORT`. Of host names only `localhost` is known: the others would need a look-up that may hang or change.

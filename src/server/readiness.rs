@@ -1,4 +1,4 @@
-//! The readiness checks over discovery, scraping and authentication, as closures for `admin`.
+//! The readiness checks over discovery, scraping, authentication and the serving certificate, as closures for `admin`.
 //!
 //! A process becomes ready once, and a reload never takes that back: what goes wrong later is said, and serving goes on.
 
@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::discovery::SourceStates;
 use crate::model::{Inventory, Timestamp};
+use crate::serving::Standing;
 use crate::serving::authentication::Trust;
 use crate::storage::{Health, Storage, TargetState};
 
@@ -21,6 +22,11 @@ const FIRST_SCRAPES_TIME_MAX: Duration = Duration::from_secs(90);
 
 /// An increase needs two samples.
 const FIRST_SCRAPES: u64 = 2;
+
+/// The part of a certificate's life at whose end it should have been renewed: renewal is at two thirds, here and in
+/// cert-manager. Of a long life it is this time.
+const EXPIRY_IS_NEAR: u32 = 5;
+const EXPIRY_IS_NEAR_MAX: Duration = Duration::from_secs(14 * 86_400);
 
 const NOT_COMPLETE: &str = "not every source of targets has said yet what there is";
 
@@ -99,6 +105,29 @@ pub(super) fn authentication(trust: watch::Receiver<Trust>) -> Check {
         }
     };
     Check { name: "authentication", ask: Box::new(ask) }
+}
+
+/// Not ready while there is no certificate that a client would take: another replica may have one.
+pub(super) fn certificate(standing: watch::Receiver<Standing>, clock: Clock) -> Check {
+    let ask = move || {
+        let standing = standing.borrow();
+        let mut lines: Vec<String> = [&standing.refused, &standing.trouble].into_iter().flatten().cloned().collect();
+        let Some(in_force) = &standing.in_force else {
+            lines.push("there is no serving certificate yet".into());
+            return Readiness::NotReady(lines.join("; "));
+        };
+        let (end, now) = (in_force.validity.end, clock.now());
+        let life = end.since(in_force.validity.start);
+        if now >= end {
+            lines.push(format!("the serving certificate has expired: it was valid until {end}"));
+            return Readiness::NotReady(lines.join("; "));
+        }
+        if end.since(now) < (life / EXPIRY_IS_NEAR).min(EXPIRY_IS_NEAR_MAX) {
+            lines.push(format!("the serving certificate expires at {end} and has not been renewed"));
+        }
+        if lines.is_empty() { Readiness::Ok } else { Readiness::Degraded(lines.join("; ")) }
+    };
+    Check { name: "certificate", ask: Box::new(ask) }
 }
 
 fn is_unknown(state: &TargetState) -> bool {

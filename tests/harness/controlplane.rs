@@ -3,6 +3,7 @@
 //! Everything ends with the value, and with the process in whatever way that ends. Nothing leaves loopback.
 
 pub mod authority;
+pub mod certified;
 pub mod direct;
 pub mod endpoints;
 pub mod folder;

@@ -1,0 +1,150 @@
+//! Follows one object of the cluster by its name: by a watch, and by reading it now and then, in case the watch tells
+//! nothing. What is known goes out on a channel.
+
+use std::error::Error;
+use std::fmt::Debug;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::watch_object;
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::config::one_line;
+
+/// Keeps a [`Sighting`] current.
+pub(super) struct ObjectWatch<K> {
+    pub api: Api<K>,
+    pub name: String,
+    /// Kind, namespace and name, for messages.
+    pub described: String,
+    /// How often the object is read even though the watch tells of no change.
+    pub check_interval: Duration,
+    pub publish: watch::Sender<Sighting<K>>,
+}
+
+/// What is known of an object.
+#[derive(Debug)]
+pub(super) enum Sighting<K> {
+    /// Nobody has looked.
+    NotYet,
+    Absent,
+    Present(Arc<K>),
+    /// Why it cannot be read.
+    Unreadable(String),
+}
+
+/// A kube-apiserver that takes longer for one object is ill.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// As often as kube-apiservers look at what they depend on.
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What cannot be read is tried again after this time: the watch waits half a minute between tries in a longer outage.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(2);
+
+// === impl ObjectWatch ===
+
+impl<K> ObjectWatch<K>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    pub(super) fn new(api: Api<K>, name: &str, described: String, check_interval: Duration) -> Self {
+        let publish = watch::Sender::new(Sighting::NotYet);
+        Self { api, name: name.to_owned(), described, check_interval, publish }
+    }
+
+    /// Follows the object; never returns.
+    pub(super) async fn run(&self) {
+        let mut changes = pin!(watch_object(self.api.clone(), &self.name).default_backoff());
+        let mut checks = interval(self.check_interval);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Some(change) = changes.next() => match change {
+                    Ok(found) => self.tell(found.into()),
+                    // A watch that breaks off is no trouble when the object can be read; it is resumed by itself.
+                    Err(error) => {
+                        tracing::debug!("the watch of {} breaks off: {}", self.described, chain(&error));
+                        self.look().await;
+                    }
+                },
+                _ = checks.tick() => self.look().await,
+            }
+            if matches!(&*self.publish.borrow(), Sighting::Unreadable(_)) {
+                checks.reset_after(RECHECK_INTERVAL.min(self.check_interval));
+            }
+        }
+    }
+
+    /// Reads the object now.
+    pub(super) async fn look(&self) {
+        let found = match timeout(REQUEST_TIMEOUT, self.api.get_opt(&self.name)).await {
+            Ok(Ok(found)) => found.into(),
+            Ok(Err(error)) => Sighting::Unreadable(self.failed("read", &error)),
+            Err(_) => {
+                Sighting::Unreadable(format!("{} cannot be read: no answer within {REQUEST_TIMEOUT:?}", self.described))
+            }
+        };
+        self.tell(found);
+    }
+
+    /// Takes over what is known from elsewhere, as the answer to a write.
+    pub(super) fn tell(&self, sighting: Sighting<K>) {
+        self.publish.send_replace(sighting);
+    }
+
+    pub(super) fn last(&self) -> Sighting<K> {
+        self.publish.borrow().clone()
+    }
+
+    /// Why something cannot be done with the object, on one line; `verb` as in "read", which is what was tried.
+    pub(super) fn failed(&self, verb: &str, error: &kube::Error) -> String {
+        let kube::Error::Api(status) = error else {
+            return format!("{} cannot be {verb}: {}", self.described, chain(error));
+        };
+        let said = one_line(&status.message);
+        match status.is_forbidden() {
+            true => format!("{} may not be {verb}: {said}", self.described),
+            false => format!("{} cannot be {verb}: code {}: {said}", self.described, status.code),
+        }
+    }
+}
+
+// === impl Sighting ===
+
+impl<K> Clone for Sighting<K> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::NotYet => Self::NotYet,
+            Self::Absent => Self::Absent,
+            Self::Present(object) => Self::Present(object.clone()),
+            Self::Unreadable(why) => Self::Unreadable(why.clone()),
+        }
+    }
+}
+
+impl<K> From<Option<K>> for Sighting<K> {
+    fn from(found: Option<K>) -> Self {
+        found.map_or(Self::Absent, |object| Self::Present(Arc::new(object)))
+    }
+}
+
+/// An error with its causes; those that the text has already are left out.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    one_line(&text)
+}

@@ -1,0 +1,272 @@
+//! Plimsoll as a process beside the control plane, with a certificate that comes from where a test says. Many may run at
+//! once; one of them is behind the APIServices.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use k8s_openapi::ByteString;
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use super::programs::{guarded, plimsoll};
+use super::{ControlPlane, eventually, last_lines};
+use crate::harness::program::Program;
+
+/// A Plimsoll of its own. Dropped, it ends.
+pub struct Certified {
+    pub address: SocketAddr,
+    program: Program,
+    identity: String,
+}
+
+/// Clients that ask without a pause until they are told to end.
+pub struct Load {
+    clients: JoinSet<()>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    forwarded: AtomicU64,
+    connected: AtomicU64,
+    failures: std::sync::Mutex<Vec<String>>,
+}
+
+/// The name by which the API server calls it.
+pub const SERVICE_HOST: &str = "plimsoll.plimsoll-system.svc";
+pub const NAMESPACE: &str = "plimsoll-system";
+pub const SECRET: &str = "plimsoll-serving";
+pub const NAMES: [&str; 3] =
+    ["v1beta1.custom.metrics.k8s.io", "v1beta2.custom.metrics.k8s.io", "v1beta1.external.metrics.k8s.io"];
+
+const API_SERVICE: &str = "apiregistration.k8s.io/v1/APIService";
+const OBJECTS: &str = include_str!("certified.yaml");
+const USER: &str = "system:serviceaccount:plimsoll-system:plimsoll";
+
+/// It needs no target that answers to be ready.
+const CONFIG: &str = "
+scrape_configs:
+  - job_name: none
+    targets: [{url: \"http://127.0.0.1:9/metrics\", namespace: ns, pod: pod}]
+metrics:
+  - {name: load, gauge: {series: load, combine: sum}}
+";
+
+/// What the API server forwards, and what a page of its own would not do for.
+const FORWARDED: &str = "/apis/custom.metrics.k8s.io/v1beta2";
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+// === impl ControlPlane ===
+
+impl ControlPlane {
+    /// Starts one with these flags, and waits until it listens.
+    pub async fn certified(&self, flags: &[&str]) -> Certified {
+        let premises = &self.premises;
+        let address = SocketAddr::from((premises.network.node(), premises.network.free_port()));
+        let config = premises.folder.write("certified.yaml", CONFIG);
+        let mut command = guarded(&plimsoll());
+        command.args(["serve", "--listen", &address.to_string(), "--config"]).arg(config).args(flags);
+        command.env("KUBECONFIG", premises.user(USER));
+        let program = Program::start(command);
+        let certified = Certified { address, program, identity: premises.front_proxy_identity() };
+        eventually("Plimsoll answers", || certified.get("/livez", None), |answer| answer.is_ok()).await;
+        certified
+    }
+
+    /// Makes this one known to the API server. What the APIServices trust is not said.
+    pub async fn register(&self, certified: &Certified) {
+        let yaml = OBJECTS.replace("ADDRESS", &certified.address.ip().to_string());
+        self.apply("default", &yaml.replace("PORT", &certified.address.port().to_string())).await;
+    }
+
+    /// The namespace and the permissions alone.
+    pub async fn permit_certificates(&self) {
+        let (permissions, _) = OBJECTS.split_once("---\napiVersion: v1\nkind: Service\n").expect("a Service");
+        self.apply("default", permissions).await;
+    }
+
+    /// The Secret, with whatever is in it replaced.
+    pub async fn write_secret(&self, data: &Value) {
+        self.kubectl(&["delete", "secret", "-n", NAMESPACE, SECRET, "--ignore-not-found"]).await;
+        let metadata = serde_json::json!({"name": SECRET, "namespace": NAMESPACE});
+        let secret = serde_json::json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data});
+        self.apply(NAMESPACE, &secret.to_string()).await;
+    }
+
+    /// Changes the Secret as `kubectl patch` does.
+    pub async fn patch_secret(&self, kind: &str, patch: &str) {
+        self.kubectl(&["patch", "secret", "-n", NAMESPACE, SECRET, "--type", kind, "-p", patch]).await;
+    }
+
+    /// A value in the Secret; empty where there is none.
+    pub async fn in_secret(&self, key: &str) -> String {
+        let secret = self.get(NAMESPACE, "v1/Secret", SECRET).await;
+        text(&secret["data"][key])
+    }
+
+    /// What an APIService trusts; empty where nothing is said.
+    pub async fn bundle(&self, name: &str) -> String {
+        text(&self.get("", API_SERVICE, name).await["spec"]["caBundle"])
+    }
+
+    pub async fn api_service(&self, name: &str) -> Value {
+        self.get("", API_SERVICE, name).await
+    }
+
+    /// Changes an APIService as `kubectl patch` does.
+    pub async fn patch_api_service(&self, name: &str, patch: &str) {
+        self.kubectl(&["patch", "apiservice", name, "--type", "merge", "-p", patch]).await;
+    }
+
+    /// Waits until every APIService trusts what the Secret says, and is Available.
+    pub async fn all_trust_the_secret(&self) {
+        let ask = async || {
+            let mut states = Vec::new();
+            let wanted = self.in_secret("ca.crt").await;
+            for name in NAMES {
+                let is_trusted = !wanted.is_empty() && self.bundle(name).await == wanted;
+                states.push((is_trusted, is_available(&self.api_service(name).await)));
+            }
+            states
+        };
+        eventually("APIServices trust", ask, |states| states.iter().all(|state| *state == (true, true))).await;
+    }
+
+    /// Waits until the APIServices are Available.
+    pub async fn all_available(&self) {
+        for name in NAMES {
+            eventually(name, || self.api_service(name), is_available).await;
+        }
+    }
+
+    /// A certificate of the cluster's authority for the Service: certificate and key, PEM, and their files.
+    pub fn pair(&self, name: &str) -> ([String; 2], [PathBuf; 2]) {
+        let premises = &self.premises;
+        let pair = premises.authority.server(&premises.folder, name, vec![SERVICE_HOST.to_owned()]);
+        let files = [pair.certificate, pair.key];
+        (files.clone().map(|file| std::fs::read_to_string(file).expect("it was written")), files)
+    }
+
+    /// Whom the APIServices have to trust for [`Self::pair`].
+    pub fn authority_pem(&self) -> &str {
+        &self.premises.authority.pem
+    }
+
+    /// Clients of the API server, and clients that connect anew each time and trust what an APIService says just then.
+    pub fn load(self: &Arc<Self>, certified: &Certified, clients: usize) -> Load {
+        let (mut tasks, counts) = (JoinSet::new(), Arc::new(Counts::default()));
+        for _ in 0..clients {
+            let (control_plane, counted) = (self.clone(), counts.clone());
+            tasks.spawn(async move { control_plane.forward(&counted).await });
+            let (control_plane, counted) = (self.clone(), counts.clone());
+            let (address, identity) = (certified.address, certified.identity.clone());
+            tasks.spawn(async move { control_plane.connect(address, &identity, &counted).await });
+        }
+        Load { clients: tasks, counts }
+    }
+
+    async fn forward(&self, counts: &Counts) {
+        let client = self.client();
+        loop {
+            let request = hyper::Request::get(FORWARDED).body(Vec::new()).expect("a request");
+            let answer = client.request_text(request).await;
+            counts.count(&counts.forwarded, answer.map(drop).map_err(|error| format!("forwarded: {error:?}")));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn connect(&self, address: SocketAddr, identity: &str, counts: &Counts) {
+        loop {
+            let bundle = self.bundle(NAMES[1]).await;
+            let answer = ask(address, identity, FORWARDED, Some(&bundle)).await;
+            counts.count(&counts.connected, answer.map(drop).map_err(|error| format!("connected: {error}")));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+// === impl Certified ===
+
+impl Certified {
+    /// Status code and body, by a new connection; `bundle` is whom to trust, anybody where there is none.
+    pub async fn get(&self, path: &str, bundle: Option<&str>) -> Result<(u16, String), String> {
+        ask(self.address, &self.identity, path, bundle).await
+    }
+
+    /// Waits until a page has these words.
+    pub async fn says(&self, path: &str, words: &[&str]) {
+        let has = |said: &Result<(u16, String), String>| {
+            said.as_ref().is_ok_and(|(_, said)| words.iter().all(|word| said.contains(word)))
+        };
+        eventually(&format!("{path} says {words:?}"), || self.get(path, None), has).await;
+    }
+
+    /// Everything it has said.
+    pub fn output(&self) -> String {
+        self.program.output()
+    }
+}
+
+impl Drop for Certified {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- plimsoll at {}\n{}", self.address, last_lines(&self.program));
+        }
+    }
+}
+
+// === impl Load ===
+
+impl Load {
+    /// Ends it: requests that the API server forwarded, requests by new connections, and what failed.
+    pub async fn end(mut self) -> (u64, u64, Vec<String>) {
+        self.clients.shutdown().await;
+        let failures = self.counts.failures.lock().expect("not poisoned").clone();
+        (self.counts.forwarded.load(Ordering::Relaxed), self.counts.connected.load(Ordering::Relaxed), failures)
+    }
+}
+
+// === impl Counts ===
+
+impl Counts {
+    fn count(&self, good: &AtomicU64, result: Result<(), String>) {
+        match result {
+            Ok(()) => drop(good.fetch_add(1, Ordering::Relaxed)),
+            Err(why) => self.failures.lock().expect("not poisoned").push(why),
+        }
+    }
+}
+
+/// As the front proxy, in the name of an administrator.
+async fn ask(address: SocketAddr, identity: &str, path: &str, bundle: Option<&str>) -> Result<(u16, String), String> {
+    let identity = reqwest::Identity::from_pem(identity.as_bytes()).expect("an identity");
+    let client = reqwest::Client::builder().identity(identity).no_proxy().timeout(TIMEOUT);
+    let client = match bundle {
+        Some(bundle) => client.tls_certs_only(reqwest::Certificate::from_pem_bundle(bundle.as_bytes()).expect("PEM")),
+        None => client.tls_danger_accept_invalid_certs(true),
+    };
+    let client = client.resolve(SERVICE_HOST, address).build().expect("a client");
+    let request = client.get(format!("https://{SERVICE_HOST}:{}{path}", address.port()));
+    let request = request.header("X-Remote-User", "administrator").header("X-Remote-Group", "system:masters");
+    let answer = request.send().await.map_err(|error| format!("{error:?}"))?;
+    let code = answer.status().as_u16();
+    let body = answer.text().await.map_err(|error| format!("{error:?}"))?;
+    match path.starts_with("/apis") && code != 200 {
+        true => Err(format!("{code} {body}")),
+        false => Ok((code, body)),
+    }
+}
+
+fn text(base64: &Value) -> String {
+    let bytes: Option<ByteString> = serde_json::from_value(base64.clone()).expect("base64");
+    bytes.map(|bytes| String::from_utf8(bytes.0).expect("text")).unwrap_or_default()
+}
+
+fn is_available(service: &Value) -> bool {
+    let mut conditions = service["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.any(|condition| condition["type"] == "Available" && condition["status"] == "True")
+}
