@@ -3,7 +3,7 @@
 CARGO ?= cargo
 TIME ?= 60
 
-.PHONY: run cluster test fuzz bench lint setup clean help
+.PHONY: run cluster image static test fuzz bench lint setup clean help
 
 run: ## Build Plimsoll and show the demo: sample services, autoscaling, a live table
 	$(CARGO) run --release -- demo $(ARGS)
@@ -13,7 +13,13 @@ cluster: ## A real Kubernetes control plane with Plimsoll registered and four au
 	$(CARGO) build --bin plimsoll --example cluster
 	$(CARGO) run --example cluster -- $(ARGS)
 
-test: setup lint ## Install what the tests need and run everything
+image: ## The container image plimsoll:VERSION, by buildah or docker; ARGS goes to its build
+	./deploy/docker/image $(ARGS)
+
+static: setup ## The static binary and the files of the image, for the tests
+	./deploy/docker/build "$${CARGO_TARGET_DIR:-target}/tmp/builder/image"
+
+test: setup lint static ## Install what the tests need and run everything
 	$(CARGO) test --lib --test tests
 
 fuzz: ## Invent inputs for each parser, TIME=60 seconds each; TARGETS names parsers, all without
@@ -27,7 +33,7 @@ lint: ## Formatting, clippy, rustdoc
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
 
-setup: ## Install the real programs the tests talk to (Debian packages, Prometheus 3's engine, a control plane)
+setup: ## Install the real programs the tests talk to (Debian packages, musl, Prometheus 3's engine, a control plane)
 	./.ci/setup
 
 clean: ## Remove what was built

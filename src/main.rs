@@ -12,6 +12,11 @@ use plimsoll::telemetry::Telemetry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+/// musl's own allocator has one lock for all threads: with it a scrape costs 1.4 times the CPU time.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Threads that block, for example on a file system that hangs, get this long at the end.
 const BLOCKED_THREADS_TIMEOUT: Duration = Duration::from_secs(1);
 

@@ -1,6 +1,7 @@
 //! The real server on a free port, fake targets with scripted behaviour, and real programs as children.
 
 pub mod cluster_api;
+pub mod container;
 pub mod controlplane;
 pub mod kube_api;
 pub mod pages;

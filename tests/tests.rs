@@ -32,6 +32,8 @@ mod differential;
 mod discovery;
 // The whole program as a process: command line, logs, traces, signals, ports.
 mod process;
+// The image: built by its Dockerfile, and run as a container.
+mod image;
 // The OpenAPI documents: consistent, true of the answers, and found by kubectl explain.
 mod openapi;
 // The demo: what it prints works as printed.
