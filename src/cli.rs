@@ -25,7 +25,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Scrape the targets of a configuration and serve the metrics APIs.
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// Show the whole product on this machine: sample services, autoscaling, a live table.
     Demo(demo::Args),
     /// Validate configuration files without running anything.

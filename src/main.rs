@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     match command {
         Command::Check(args) => cli::check::run(&args),
         Command::Schema(args) => cli::schema::run(&args),
-        Command::Serve(args) => run(&telemetry, "info", Hangup::Ignored, |shutdown| cli::serve::run(args, shutdown)),
+        Command::Serve(args) => run(&telemetry, "info", Hangup::Ignored, |shutdown| cli::serve::run(*args, shutdown)),
         Command::Demo(args) => run(&telemetry, "error", Hangup::Ends, |shutdown| cli::demo::run(args, shutdown)),
     }
 }

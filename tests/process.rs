@@ -275,6 +275,30 @@ async fn what_keeps_it_from_starting_is_one_clear_line() {
     assert!(said.contains("/nonexistent/plimsoll.yaml"), "{said}");
 }
 
+#[test]
+fn ways_to_a_certificate_that_do_not_go_together_are_refused() {
+    let config = config_file("http://127.0.0.1:9/metrics");
+    let path = config.path().to_str().expect("UTF-8");
+    let refused = |flags: &[&str], words: &str| {
+        let output = plimsoll(&[&["serve", "--config", path], flags].concat()).output().expect("it runs");
+        let said = String::from_utf8(output.stderr).expect("UTF-8");
+        assert!(!output.status.success() && said.contains(words), "{flags:?}: {said}");
+    };
+    let own = "--tls-self-managed-secret";
+    let of = "the serving certificate is to come from Secret plimsoll-system/s, and there is no cluster";
+    refused(&["--tls-secret", "s"], of);
+    refused(&[own, "s"], of);
+    refused(&[own, "s", "--service", "a/b"], "come from Secret a/s");
+    refused(&[own, "s", "--service", "b"], "expected NAMESPACE/NAME");
+    refused(&[own, "s/t"], "expected the name of a Secret");
+    refused(&[own, "s", "--tls-secret", "t"], "cannot be used with");
+    refused(&["--tls-secret", "t", "--tls-cert-file", "c", "--tls-private-key-file", "k"], "cannot be used with");
+    refused(&["--tls-cert-file", "c"], "--tls-private-key-file");
+    let short = ["--tls-certificate-lifetime", "30d", "--tls-ca-lifetime", "80d"];
+    refused(&[&[own, "s"], &short[..]].concat(), "expected at least three times --tls-certificate-lifetime: 90d");
+    refused(&[own, "s", "--tls-certificate-lifetime", "soon"], "expected a duration");
+}
+
 /// A kubeconfig whose cluster does not answer.
 fn kubeconfig(text: &str) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().expect("a file");

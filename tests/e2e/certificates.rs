@@ -92,7 +92,8 @@ async fn certificates_and_authorities_change_under_load_without_a_failed_request
     let (load, started) = (cluster.load(&plimsoll, CLIENTS), Instant::now());
     let done = |what: &str| plimsoll.output().matches(what).count();
     let (switched, renewed) = ("has signed the serving certificate", "the serving certificate was renewed");
-    while done(switched) < 2 || done(renewed) < 2 {
+    let pruned = "authorities that have ended were removed";
+    while done(switched) < 2 || done(renewed) < 2 || done(pruned) < 1 {
         assert!(started.elapsed() < Duration::from_secs(180), "{}", plimsoll.output());
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

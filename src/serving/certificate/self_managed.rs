@@ -45,7 +45,7 @@ pub struct SelfManaged {
     /// In the namespace of the Service.
     pub secret: String,
     pub service: ServiceName,
-    pub api_services: Vec<String>,
+    pub api_services: [String; 3],
     pub lifetimes: Lifetimes,
     pub current: CurrentCertificate,
     pub clock: Clock,
@@ -78,8 +78,10 @@ struct Keeper<'a> {
     remembered: Option<Keyring>,
     /// Since when every APIService trusts the next authority.
     announced_since: Option<Timestamp>,
-    /// What could not be written, and when to try again.
-    failure: Option<(String, Instant)>,
+    /// What could not be written.
+    failure: Option<String>,
+    /// Nothing is written before.
+    next_write: Instant,
 }
 
 /// Who writes, in `metadata.managedFields`.
@@ -87,6 +89,9 @@ const FIELD_MANAGER: &str = "plimsoll";
 
 /// How often the time is looked at; what changes in the cluster is looked at at once.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// From one write to the next: where somebody else sets the same field again and again, this is the pace.
+const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// After a write that failed. Permissions come by hand, and a kube-apiserver that is ill is not to be asked more.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
@@ -181,7 +186,8 @@ impl Watches {
 impl<'a> Keeper<'a> {
     fn new(given: &'a SelfManaged, watches: &'a Watches) -> Self {
         let schedule = given.lifetimes.schedule();
-        Self { given, schedule, watches, read: None, remembered: None, announced_since: None, failure: None }
+        let (read, remembered, announced_since, failure) = (None, None, None, None);
+        Self { given, schedule, watches, read, remembered, announced_since, failure, next_write: Instant::now() }
     }
 
     async fn run(mut self) {
@@ -194,7 +200,7 @@ impl<'a> Keeper<'a> {
             let changed = api_services.iter_mut().map(|watch| Box::pin(watch.changed()));
             tokio::select! {
                 _ = secret.changed() => {}
-                _ = select_all(changed), if !self.watches.api_services.is_empty() => {}
+                _ = select_all(changed) => {}
                 _ = looks.tick() => {}
             }
             self.look().await;
@@ -211,7 +217,7 @@ impl<'a> Keeper<'a> {
                 self.read(&secret);
                 self.serve();
                 self.act(&secret).await;
-                self.failure.iter().map(|(why, _)| why.clone()).collect()
+                Vec::from_iter(self.failure.clone())
             }
         };
         troubles.extend(self.watches.remarks(&self.given.service));
@@ -255,26 +261,26 @@ impl<'a> Keeper<'a> {
             Some((_, Contents::Keyring(keyring))) => {
                 if let Some(leaf) = &keyring.leaf {
                     self.given.current.offer(name, Ok(leaf.certificate.clone()), now);
-                    self.remembered = Some(keyring.clone());
+                    self.remembered = Some(Keyring::clone(keyring));
                 }
             }
             Some((_, Contents::Empty)) | None => {}
         }
     }
 
-    /// Makes the plan for what is known now, and carries it out unless a write has just failed.
+    /// Makes the plan for what is known now, and carries it out unless something was written just now.
     async fn act(&mut self, secret: &Secret) {
         let Some(plan) = self.plan() else { return };
         if plan == Plan::default() {
             self.failure = None;
             return;
         }
-        if self.failure.as_ref().is_some_and(|(_, until)| Instant::now() < *until) {
+        if Instant::now() < self.next_write {
             return;
         }
-        if let Err(why) = self.carry_out(&plan, secret).await {
-            self.failure = Some((why, Instant::now() + RETRY_INTERVAL));
-        }
+        self.failure = self.carry_out(&plan, secret).await.err();
+        let pause = if self.failure.is_some() { RETRY_INTERVAL } else { WRITE_INTERVAL };
+        self.next_write = Instant::now() + pause;
     }
 
     fn plan(&mut self) -> Option<Plan> {

@@ -67,14 +67,20 @@ impl ControlPlane {
     pub async fn certified(&self, flags: &[&str]) -> Certified {
         let premises = &self.premises;
         let address = SocketAddr::from((premises.network.node(), premises.network.free_port()));
-        let config = premises.folder.write("certified.yaml", CONFIG);
+        let config = premises.folder.write(&format!("certified-{}.yaml", address.port()), CONFIG);
         let mut command = guarded(&plimsoll());
         command.args(["serve", "--listen", &address.to_string(), "--config"]).arg(config).args(flags);
-        command.env("KUBECONFIG", premises.user(USER));
+        command.env("KUBECONFIG", self.account());
         let program = Program::start(command);
         let certified = Certified { address, program, identity: premises.front_proxy_identity() };
-        eventually("Plimsoll answers", || certified.get("/livez", None), |answer| answer.is_ok()).await;
+        drop(eventually("Plimsoll answers", || certified.get("/livez", None), Result::is_ok).await);
         certified
+    }
+
+    /// The kubeconfig of the service account, written once: another process may be reading it.
+    fn account(&self) -> PathBuf {
+        let written = self.premises.folder.path().join(format!("{}.kubeconfig", USER.replace(':', "-")));
+        if written.is_file() { written } else { self.premises.user(USER) }
     }
 
     /// Makes this one known to the API server. What the APIServices trust is not said.
@@ -202,7 +208,7 @@ impl Certified {
         let has = |said: &Result<(u16, String), String>| {
             said.as_ref().is_ok_and(|(_, said)| words.iter().all(|word| said.contains(word)))
         };
-        eventually(&format!("{path} says {words:?}"), || self.get(path, None), has).await;
+        drop(eventually(&format!("{path} says {words:?}"), || self.get(path, None), has).await);
     }
 
     /// Everything it has said.

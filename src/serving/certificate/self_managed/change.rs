@@ -24,7 +24,7 @@ impl Change<'_> {
     /// The keyring after this step; one that the contents do not allow begins anew.
     pub(super) fn make(&self, step: Step) -> Result<Keyring, CertificateError> {
         let before = match self.contents {
-            Contents::Keyring(keyring) => Some(keyring),
+            Contents::Keyring(keyring) => Some(&**keyring),
             Contents::Empty | Contents::Garbage(_) => None,
         };
         match (step, before, self.remembered) {

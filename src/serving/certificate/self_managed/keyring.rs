@@ -19,7 +19,7 @@ pub(super) type Data = BTreeMap<String, ByteString>;
 pub(super) enum Contents {
     /// None of our keys has a value.
     Empty,
-    Keyring(Keyring),
+    Keyring(Box<Keyring>),
     /// Nothing that one could go on from; says which key, and what was expected. It may be somebody's only copy of
     /// something, so it is not overwritten.
     Garbage(String),
@@ -73,7 +73,7 @@ impl Contents {
             damage.push(format!("there is no usable {SIGNER_KEY}, and no serving certificate of {AUTHORITIES}"));
             return Self::Garbage(damage.join("; "));
         }
-        Self::Keyring(Keyring { trusted, signer, next, leaf, damage })
+        Self::Keyring(Box::new(Keyring { trusted, signer, next, leaf, damage }))
     }
 }
 

@@ -101,7 +101,8 @@ impl Situation<'_> {
 
     /// Whether every APIService that is ours trusts the next authority.
     pub(super) fn is_announced(&self) -> bool {
-        let Contents::Keyring(Keyring { next: Some(next), .. }) = self.contents else { return false };
+        let Contents::Keyring(keyring) = self.contents else { return false };
+        let Some(next) = &keyring.next else { return false };
         self.api_services.iter().all(|trust| match trust {
             Trust::NotOurs => true,
             Trust::Unknown => false,

@@ -69,7 +69,7 @@ impl World {
     #[track_caller]
     fn keyring(&self) -> Keyring {
         match self.contents() {
-            Contents::Keyring(keyring) => keyring,
+            Contents::Keyring(keyring) => *keyring,
             other => panic!("{other:?}"),
         }
     }
