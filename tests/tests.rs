@@ -8,8 +8,10 @@ mod harness;
 mod admin;
 // The metrics APIs as a client sees them: bodies, selectors, discovery, errors.
 mod api;
-// Who asks: the front proxy of a cluster, its certificate, its headers.
+// Who asks: the front proxy of a cluster, users with certificates or tokens, strangers.
 mod authentication;
+// Who may: what the kube-apiserver says of it, and what is refused.
+mod authorization;
 // The serving certificate in files that change.
 mod certificates;
 // One request of the scraper: TLS, redirects, encodings, framing.

@@ -89,3 +89,68 @@ fn credential_id(certificate: &CertificateDer<'_>) -> String {
     let digest = digest::digest(&digest::SHA256, certificate);
     digest.as_ref().iter().fold("X509SHA256=".to_owned(), |id, byte| id + &format!("{byte:02x}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::pem::PemObject;
+
+    use super::*;
+
+    /// CN=first, CN=bob, O=staff, O=a b, UID=7; made with openssl.
+    const GROUPS: &str = "-----BEGIN CERTIFICATE-----
+MIIBmDCCAT8CFC453mhu7aAoKf1v8y1Nivm6Y0MmMAoGCCqGSM49BAMCME4xDjAM
+BgNVBAMMBWZpcnN0MQwwCgYDVQQDDANib2IxDjAMBgNVBAoMBXN0YWZmMQwwCgYD
+VQQKDANhIGIxEDAOBgkrBgEEAYPCUwIMATcwIBcNMjYxMTIxMTkwMjQwWhgPMjEy
+NjEwMjgxOTAyNDBaME4xDjAMBgNVBAMMBWZpcnN0MQwwCgYDVQQDDANib2IxDjAM
+BgNVBAoMBXN0YWZmMQwwCgYDVQQKDANhIGIxEDAOBgkrBgEEAYPCUwIMATcwWTAT
+BgcqhkjOPQIBBggqhkjOPQMBBwNCAAQMhYTTxGl+g9galWaCmxILTWWHOP1jE4ag
+SdjskJhypBZNFsA9v4MywTdbETE0i4K2m8/0KV3wW5aBhc9CfzZEMAoGCCqGSM49
+BAMCA0cAMEQCIDb15nN5ldntWiKhxGRtjlYKgnMmh1mahKM6Yby8qUctAiBWLsn4
+ijiL1CzBKmgxOxDcB+zcvt3lLnlwydEdbgwAmA==
+-----END CERTIFICATE-----
+";
+
+    /// CN=bob, UID=7, UID=8.
+    const UIDS: &str = "-----BEGIN CERTIFICATE-----
+MIIBYjCCAQcCFC8CXu36XCoGe8COi3iAPxHgjFRHMAoGCCqGSM49BAMCMDIxDDAK
+BgNVBAMMA2JvYjEQMA4GCSsGAQQBg8JTAgwBNzEQMA4GCSsGAQQBg8JTAgwBODAg
+Fw0yNjExMjExOTAyNDBaGA8yMTI2MTAyODE5MDI0MFowMjEMMAoGA1UEAwwDYm9i
+MRAwDgYJKwYBBAGDwlMCDAE3MRAwDgYJKwYBBAGDwlMCDAE4MFkwEwYHKoZIzj0C
+AQYIKoZIzj0DAQcDQgAEJbwjVqz30lPMlbY6OugsGRo8mBQryoz7GBYXgh7xXzAN
+kYs+ycVFshrh0V2wVRtQ/Rk9ZD+mzuH6DrA6GTVwwjAKBggqhkjOPQQDAgNJADBG
+AiEA55Hy27JuFl3a3omE8cBIpaX8vB819UW9inGCR8tLiHgCIQDTXdw80o+61HS3
+UftsVJ3m3T4uPhWrCxRgQ+Auyp16nQ==
+-----END CERTIFICATE-----
+";
+
+    /// CN=bob, O=staff.
+    const PLAIN: &str = "-----BEGIN CERTIFICATE-----
+MIIBODCB3wIUat5xtGSE1UfStGx6m8+m+I9wlFwwCgYIKoZIzj0EAwIwHjEMMAoG
+A1UEAwwDYm9iMQ4wDAYDVQQKDAVzdGFmZjAgFw0yNjExMjExOTAyNDFaGA8yMTI2
+MTAyODE5MDI0MVowHjEMMAoGA1UEAwwDYm9iMQ4wDAYDVQQKDAVzdGFmZjBZMBMG
+ByqGSM49AgEGCCqGSM49AwEHA0IABBXA3JiEBPuWpt+1KFkRhXRSZc04ab9kB9aQ
+srMsOpSGwxTO01TLcvVVsedYxUKee5rYkAuEzIorVSfOnrlvDqQwCgYIKoZIzj0E
+AwIDSAAwRQIgDkPVUTqGPKCWb1e64ppAxPzj9ktYOSlkRUo6NAX5ggYCIQDDzvRM
+WVqVzowS5YDTAKWm78oPMAxyHqsM2q+343V/gA==
+-----END CERTIFICATE-----
+";
+
+    fn user(pem: &str) -> Result<Option<User>, Refusal> {
+        subject(&CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate"))
+    }
+
+    #[test]
+    fn the_name_is_the_last_and_every_organization_is_a_group() {
+        let user = user(GROUPS).expect("readable").expect("a user");
+        assert_eq!((&*user.name, user.uid.as_deref()), ("bob", Some("7")));
+        assert_eq!(user.groups, ["staff", "a b", "system:authenticated"]);
+        let id = &user.extra["authentication.kubernetes.io/credential-id"];
+        assert!(id.len() == 1 && id[0].len() == "X509SHA256=".len() + 64, "{id:?}");
+    }
+
+    #[test]
+    fn there_is_one_uid_or_none() {
+        assert_eq!(user(UIDS), Err(Refusal::Certificate(Flaw::Unverifiable)));
+        assert_eq!(user(PLAIN).expect("readable").expect("a user").uid, None);
+    }
+}
