@@ -17,7 +17,7 @@ mod status;
 mod types;
 
 pub use metrics::Metrics;
-pub use status::Status;
+pub use status::{Details, Status};
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
 //! Builds the parts, wires the channels, owns and awaits every task, and shuts down.
 
+mod access;
 mod certificate;
 mod readiness;
 mod reload;
@@ -9,7 +10,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::response::IntoResponse;
 use axum::{Router, middleware};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
@@ -18,16 +18,17 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Admin, Check};
-use crate::api::{self, Api, Status};
+use crate::api::{self, Api};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::discovery::{self, Discovery, SourceStates};
 use crate::model::Inventory;
 use crate::scrape::{self, Plan, Scraper};
-use crate::serving::authentication::{self, Authentication, Trust, TrustWatch};
+use crate::serving::authentication::TrustWatch;
 use crate::serving::{self, BindError, CertificateError, Clients, Lifetimes, ServiceName};
 use crate::storage::Storage;
 use crate::telemetry;
+use access::Access;
 use reload::Reload;
 
 /// What the process is started with; changing any of it takes a restart.
@@ -38,8 +39,8 @@ pub struct Options {
     /// Port 0 takes a free one.
     pub address: SocketAddr,
     pub certificate: CertificateSource,
-    /// The cluster to work in: its front proxy is whom requests are believed. `None` without one: nobody is
-    /// authenticated, and only this machine can ask.
+    /// The cluster to work in, which says who asks and who may. `None` without one: nobody is authenticated, and only this
+    /// machine can ask.
     pub kubernetes: Option<kube::Config>,
     /// Requests under way at shutdown get this long.
     pub drain_timeout: Duration,
@@ -179,7 +180,7 @@ impl Parts {
         let (publish_config, config) = watch::channel(Arc::new(config));
         let (publish, inventory) = watch::channel(Arc::new(Inventory::default()));
         let reload = Reload::new(config_file, publish_config, publish_plan, &mut registry, clock);
-        let (authentication, trust) = cluster.clone().map(|client| authenticated(client, clock, &mut registry)).unzip();
+        let access = cluster.clone().map(|client| Access::new(client, clock, &mut registry));
         let mut checks = vec![
             reload.check(),
             readiness::discovery(sources.clone()),
@@ -187,7 +188,7 @@ impl Parts {
             readiness::limits(inventory.clone(), config.clone()),
             certificate,
         ];
-        checks.extend(authentication.iter().map(|known| readiness::authentication(known.trust.clone())));
+        checks.extend(access.iter().flat_map(Access::checks));
         let (states, metrics) = (sources.clone(), discovery::Metrics::register(&mut registry));
         let discovery = Discovery { config: config.clone(), publish, states, clock: clock.clone(), metrics, cluster };
         let metrics = scrape::Metrics::register(&mut registry);
@@ -199,11 +200,9 @@ impl Parts {
         let (metrics, pages) = (api_metrics, admin.paths().into());
         let api = Api { config, inventory: inventory.clone(), storage, clock: clock.clone(), metrics, pages };
         let router = admin.router().merge(api.router());
-        let router = match authentication {
-            Some(state) => router.layer(middleware::from_fn_with_state(state, authentication::authenticate)),
-            None => router,
-        };
+        let router = access.iter().fold(router, |router, access| access.guard(router));
         let router = router.layer(middleware::from_fn(telemetry::correlate));
+        let trust = access.map(|access| access.watch);
         Self { reload, discovery, scraper, inventory, trust, router }
     }
 }
@@ -229,16 +228,6 @@ impl Running {
         tracing::info!("stopped");
         early.map_or(Ok(()), Err)
     }
-}
-
-/// Who judges requests by what is known of the cluster's front proxy, and who keeps that current.
-fn authenticated(client: kube::Client, clock: &Clock, registry: &mut Registry) -> (Authentication, TrustWatch) {
-    let (publish, trust) = watch::channel(Trust::default());
-    let metrics = authentication::Metrics::register(registry);
-    let answer = |refusal| Status::unauthorized(refusal).into_response();
-    let authentication = Authentication { trust, clock: clock.clone(), metrics: metrics.clone(), answer };
-    let check_interval = TrustWatch::CHECK_INTERVAL;
-    (authentication, TrustWatch { client, publish, clock: clock.clone(), metrics, check_interval })
 }
 
 fn register_build(registry: &mut Registry) {

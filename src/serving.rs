@@ -1,10 +1,13 @@
 //! The HTTPS listener: TLS, HTTP/1.1 and HTTP/2, and a drain that ends.
 //!
-//! With a cluster, each request is authenticated ([`authentication`]); without one, only loopback addresses are
-//! accepted.
+//! With a cluster, each request is authenticated ([`authentication`]) and authorized ([`authorization`]); without one,
+//! only loopback addresses are accepted.
 
 pub mod authentication;
+pub mod authorization;
 mod certificate;
+mod restraint;
+pub mod review;
 mod tls;
 
 pub use certificate::{

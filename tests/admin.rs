@@ -98,8 +98,8 @@ async fn a_check_that_fails_fails_readiness_alone_and_not_where_it_is_excluded()
     let plimsoll = Plimsoll::start(&yaml).await;
     let waiting = "[-]scrape failed: 1 of 1 targets have not been scraped yet\n";
     let ready = eventually(|| plimsoll.get("/readyz"), |answer| answer.body.contains(waiting)).await;
-    assert!(ready.code == 503 && ready.body.ends_with("\nreadyz check failed\n"), "{ready:?}");
-    let answers = [("/readyz/scrape", 503, waiting), ("/readyz?exclude=scrape", 200, "ok"), ("/livez", 200, "ok")];
+    assert!(ready.code == 500 && ready.body.ends_with("\nreadyz check failed\n"), "{ready:?}");
+    let answers = [("/readyz/scrape", 500, waiting), ("/readyz?exclude=scrape", 200, "ok"), ("/livez", 200, "ok")];
     for (path, code, body) in answers {
         let answer = plimsoll.get(path).await;
         assert_eq!((answer.code, answer.body.as_str()), (code, body), "{path}");

@@ -124,7 +124,7 @@ async fn readiness_waits_for_the_first_scrape_round() {
     let (_program, base) = serve(&config, &[]);
     let ready = get(&client(), &format!("{base}/readyz")).await;
     assert!(
-        ready.code == 503 && ready.body.contains("[-]scrape failed: 1 of 1 targets have not been scraped yet"),
+        ready.code == 500 && ready.body.contains("[-]scrape failed: 1 of 1 targets have not been scraped yet"),
         "{ready:?}"
     );
     assert_eq!(get(&client(), &format!("{base}/livez")).await.code, 200);

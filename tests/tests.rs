@@ -10,8 +10,10 @@ mod admin;
 mod api;
 // What an installation applies: accepted by a real API server, and in agreement with the program.
 mod manifests;
-// Who asks: the front proxy of a cluster, its certificate, its headers.
+// Who asks: the front proxy of a cluster, users with certificates or tokens, strangers.
 mod authentication;
+// Who may: what the kube-apiserver says of it, and what is refused.
+mod authorization;
 // The serving certificate in files that change.
 mod certificates;
 // One request of the scraper: TLS, redirects, encodings, framing.

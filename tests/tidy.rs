@@ -15,7 +15,7 @@ const IMPORTS: [(&str, &[&str]); 16] = [
     ("provider", &["model", "config", "storage", "aggregate"]),
     ("api", &["model", "clock", "config", "storage", "aggregate", "provider"]),
     ("serving", &["model", "clock", "config"]),
-    ("admin", &["model", "clock", "discovery", "storage", "api"]),
+    ("admin", &["model", "clock", "discovery", "storage", "api", "serving"]),
     ("telemetry", &[]),
     ("hpa", &["model"]),
     ("demo", &["model", "clock", "config", "hpa", "server"]),

@@ -2,21 +2,28 @@
 //! kube-apiserver has them.
 //!
 //! The first two say that the process answers, and nothing that goes wrong elsewhere fails them: a kubelet would end the
-//! process for it. Only the last asks the readiness checks.
+//! process for it. Only the last asks the readiness checks. Strangers are told which of them fail, and not why.
 
+use axum::Extension;
 use axum::extract::{MatchedPath, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::admin::{Admin, Check, Readiness};
 use crate::model::excerpt;
+use crate::serving::authentication::User;
 
 pub(super) const LIVEZ: &str = "/livez";
 pub(super) const HEALTHZ: &str = "/healthz";
 pub(super) const READYZ: &str = "/readyz";
 
+/// Who asks; `None` without a cluster, where only this machine can.
+type Asker = Option<Extension<User>>;
+
 /// The check that succeeds whenever it is asked.
 const PING: &str = "ping";
+
+const WITHHELD: &str = "reason withheld";
 
 /// The names of the checks of an endpoint.
 pub(super) fn names<'a>(endpoint: &str, checks: &'a [Check]) -> impl Iterator<Item = &'a str> {
@@ -24,10 +31,11 @@ pub(super) fn names<'a>(endpoint: &str, checks: &'a [Check]) -> impl Iterator<It
     [PING].into_iter().chain(asked.iter().map(|check| check.name))
 }
 
-/// 200 or 503. The lines of all checks are shown when one is not plainly ok, or with `?verbose`.
+/// 200 or 500. The lines of all checks are shown when one is not plainly ok, or with `?verbose`.
 pub(super) async fn all(
     State(admin): State<Admin>,
     path: MatchedPath,
+    asker: Asker,
     Query(parameters): Query<Vec<(String, String)>>,
 ) -> Response {
     let endpoint = path.as_str().trim_end_matches('/');
@@ -36,11 +44,11 @@ pub(super) async fn all(
     for name in names(endpoint, &admin.checks) {
         let (line, readiness) = match excluded.contains(&name) {
             true => (format!("[+]{name} excluded\n"), Readiness::Ok),
-            false => line(name, ask(name, &admin.checks)),
+            false => line(name, told(ask(name, &admin.checks), &asker)),
         };
         lines.push_str(&line);
         is_plain &= readiness == Readiness::Ok;
-        code = if matches!(readiness, Readiness::NotReady(_)) { StatusCode::SERVICE_UNAVAILABLE } else { code };
+        code = if matches!(readiness, Readiness::NotReady(_)) { StatusCode::INTERNAL_SERVER_ERROR } else { code };
     }
     for unknown in excluded.iter().filter(|excluded| names(endpoint, &admin.checks).all(|name| name != **excluded)) {
         lines.push_str(&format!("[!]nothing to exclude: {:?} is no check of {endpoint}\n", excerpt(unknown)));
@@ -53,22 +61,39 @@ pub(super) async fn all(
 }
 
 /// One check by its name, whatever the others say.
-pub(super) async fn one(State(admin): State<Admin>, path: MatchedPath, Path(check): Path<String>) -> Response {
+pub(super) async fn one(
+    State(admin): State<Admin>,
+    path: MatchedPath,
+    asker: Asker,
+    Path(check): Path<String>,
+) -> Response {
     let endpoint = path.as_str().trim_end_matches('/').trim_end_matches("/{check}");
     if names(endpoint, &admin.checks).all(|name| name != check) {
         let known: Vec<&str> = names(endpoint, &admin.checks).collect();
         let message = format!("{endpoint} has no check {:?}; there are: {}\n", excerpt(&check), known.join(", "));
         return text(StatusCode::NOT_FOUND, message);
     }
-    match line(&check, ask(&check, &admin.checks)) {
+    match line(&check, told(ask(&check, &admin.checks), &asker)) {
         (_, Readiness::Ok) => text(StatusCode::OK, "ok".into()),
         (line, Readiness::Degraded(_)) => text(StatusCode::OK, line),
-        (line, Readiness::NotReady(_)) => text(StatusCode::SERVICE_UNAVAILABLE, line),
+        (line, Readiness::NotReady(_)) => text(StatusCode::INTERNAL_SERVER_ERROR, line),
     }
 }
 
 fn ask(name: &str, checks: &[Check]) -> Readiness {
     checks.iter().find(|check| check.name == name).map_or(Readiness::Ok, |check| (check.ask)())
+}
+
+/// Reasons have addresses and names of the cluster in them.
+fn told(readiness: Readiness, asker: &Asker) -> Readiness {
+    if !asker.as_ref().is_some_and(|Extension(user)| user.is_anonymous()) {
+        return readiness;
+    }
+    match readiness {
+        Readiness::Ok => Readiness::Ok,
+        Readiness::Degraded(_) => Readiness::Degraded(WITHHELD.into()),
+        Readiness::NotReady(_) => Readiness::NotReady(WITHHELD.into()),
+    }
 }
 
 /// What a check says, as a line.

@@ -5,7 +5,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::provider;
 
@@ -15,6 +15,17 @@ pub struct Status {
     pub code: StatusCode,
     pub reason: &'static str,
     pub message: String,
+    /// The object it is about; `None` where the message says it all.
+    pub details: Option<Details>,
+}
+
+/// The object a failure is about; what is empty is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    pub name: String,
+    pub group: String,
+    /// The resource in the plural, under the name that Kubernetes gives it here.
+    pub kind: String,
 }
 
 // === impl Status ===
@@ -31,6 +42,16 @@ impl Status {
     /// Nobody is known to ask.
     pub fn unauthorized(why: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", format!("Unauthorized: {why}"))
+    }
+
+    /// Who asks may not. The message has been written in the words of Kubernetes.
+    pub fn forbidden(message: impl Into<String>, details: Details) -> Self {
+        Self { details: Some(details), ..Self::new(StatusCode::FORBIDDEN, "Forbidden", message) }
+    }
+
+    /// Something beside the request is wrong.
+    pub fn internal_error(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
     }
 
     /// A path that is no resource of this API.
@@ -56,7 +77,17 @@ impl Status {
     }
 
     fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: one_line(message.into()) }
+        Self { code, reason, message: one_line(message.into()), details: None }
+    }
+}
+
+// === impl Details ===
+
+impl Details {
+    fn json(&self) -> Value {
+        let pairs = [("name", &self.name), ("group", &self.group), ("kind", &self.kind)];
+        let pairs = pairs.into_iter().filter(|(_, value)| !value.is_empty());
+        Value::Object(pairs.map(|(key, value)| (key.to_owned(), json!(value))).collect())
     }
 }
 
@@ -80,10 +111,14 @@ impl From<provider::Error> for Status {
 
 impl IntoResponse for Status {
     fn into_response(self) -> Response {
-        let body = json!({
+        let mut body = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code.as_u16(),
+            "message": self.message, "reason": self.reason,
         });
+        if let Some(details) = &self.details {
+            body["details"] = details.json();
+        }
+        body["code"] = json!(self.code.as_u16());
         let headers = [
             (header::CONTENT_TYPE, "application/json"),
             (header::CACHE_CONTROL, "no-cache, private"),

@@ -2,6 +2,8 @@
 //!
 //! The grammar is that of apimachinery `fields.ParseSelector`; only name and namespace can be asked for.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::FieldSelectorRequirement;
+
 use crate::model::selector::Error;
 
 /// Which objects are meant by name and namespace. Empty means all.
@@ -45,6 +47,29 @@ impl FieldSelector {
 
     pub fn is_empty(&self) -> bool {
         self.terms.is_empty()
+    }
+
+    /// The only name that is meant; `None` where that is not said.
+    pub fn exact_name(&self) -> Option<&str> {
+        let mut exact = self.terms.iter().filter(|term| term.field == Field::Name && term.equal);
+        exact.next().map(|term| term.value.as_str())
+    }
+
+    /// The terms as an authorizer takes them.
+    pub fn to_requirements(&self) -> Vec<FieldSelectorRequirement> {
+        let requirement = |term: &Term| {
+            let key = match term.field {
+                Field::Name => "metadata.name",
+                Field::Namespace => "metadata.namespace",
+            };
+            let operator = if term.equal { "In" } else { "NotIn" };
+            FieldSelectorRequirement {
+                key: key.into(),
+                operator: operator.into(),
+                values: Some(vec![term.value.clone()]),
+            }
+        };
+        self.terms.iter().map(requirement).collect()
     }
 
     /// Whether the object is meant. Objects without a namespace have the empty one.

@@ -145,6 +145,23 @@ impl Selector {
             match_expressions: (!expressions.is_empty()).then_some(expressions),
         })
     }
+
+    /// The requirements as an authorizer takes them: `>` and `<` have no form there and are left out, which only widens
+    /// what is asked for.
+    pub fn to_requirements(&self) -> Vec<LabelSelectorRequirement> {
+        let requirement = |Requirement { key, operator, values }: &Requirement| {
+            let operator = match operator {
+                Operator::Equals | Operator::DoubleEquals | Operator::In => "In",
+                Operator::NotEquals | Operator::NotIn => "NotIn",
+                Operator::Exists => "Exists",
+                Operator::DoesNotExist => "DoesNotExist",
+                Operator::GreaterThan(_) | Operator::LessThan(_) => return None,
+            };
+            let values = (!values.is_empty()).then(|| values.clone());
+            Some(LabelSelectorRequirement { key: key.clone(), operator: operator.into(), values })
+        };
+        self.requirements.iter().filter_map(requirement).collect()
+    }
 }
 
 /// The text that Go writes: ordered by key, without blanks that are not needed.

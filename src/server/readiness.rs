@@ -1,4 +1,5 @@
-//! The readiness checks over discovery, scraping, authentication and the serving certificate, as closures for `admin`.
+//! The readiness checks over discovery, scraping, authentication, authorization and the serving certificate, as closures for
+//! `admin`.
 //!
 //! A process becomes ready once, and a reload never takes that back: what goes wrong later is said, and serving goes on.
 
@@ -15,6 +16,7 @@ use crate::discovery::SourceStates;
 use crate::model::{Inventory, Timestamp};
 use crate::serving::Standing;
 use crate::serving::authentication::Trust;
+use crate::serving::review::Reviews;
 use crate::storage::{Health, Storage, TargetState};
 
 /// The first scrapes may hold back readiness for this long at most.
@@ -92,15 +94,14 @@ pub(super) fn limits(inventory: watch::Receiver<Arc<Inventory>>, config: watch::
     Check { name: "limits", ask: Box::new(ask) }
 }
 
-/// Not ready while nobody is trusted: no request could be answered.
+/// Not ready while no front proxy is trusted: no request of an autoscaler could be answered.
 pub(super) fn authentication(trust: watch::Receiver<Trust>) -> Check {
     let ask = move || {
         let known = trust.borrow();
-        let why = known.trouble.as_ref().map(|trouble| format!("{trouble}; {}", known.consequence()));
-        match (&known.in_force, why) {
+        match (&known.in_force.front_proxy, known.trouble.clone()) {
             (Some(_), None) => Readiness::Ok,
-            (Some(_), Some(why)) => Readiness::Degraded(why),
-            (None, Some(why)) => Readiness::NotReady(why),
+            (Some(_), Some(trouble)) => Readiness::Degraded(trouble),
+            (None, Some(trouble)) => Readiness::NotReady(trouble),
             (None, None) => Readiness::NotReady("the requestheader CA of the cluster has not been read yet".into()),
         }
     };
@@ -128,6 +129,12 @@ pub(super) fn certificate(standing: watch::Receiver<Standing>, clock: Clock) -> 
         if lines.is_empty() { Readiness::Ok } else { Readiness::Degraded(lines.join("; ")) }
     };
     Check { name: "certificate", ask: Box::new(ask) }
+}
+
+/// Degraded while the kube-apiserver does not say who may what, or whose a token is: who needs it is refused.
+pub(super) fn authorization(reviews: Reviews) -> Check {
+    let ask = move || reviews.trouble().map_or(Readiness::Ok, Readiness::Degraded);
+    Check { name: "authorization", ask: Box::new(ask) }
 }
 
 fn is_unknown(state: &TargetState) -> bool {

@@ -1,53 +1,82 @@
-//! Says for each request who asks, and lets no one else in.
+//! Says for each request who asks.
 //!
-//! A request comes in with the [`Peer`] at its other end; it goes on with a [`User`] where its page needs one, or is
-//! answered with 401. Whoever has the certificate of the cluster's front proxy may say in headers for whom it asks;
-//! from anybody else those headers are nothing. When it is not known whom to believe, nobody is.
+//! A request comes in with the [`Peer`] at its other end; it goes on with a [`User`], or is answered with 401. Whoever
+//! has the certificate of the cluster's front proxy may say in headers for whom it asks; from anybody else those headers
+//! are nothing. Users have certificates of their own, or bearer tokens; who shows nothing is anonymous. Who shows
+//! something that is not good, and nothing that is, is nobody.
 //!
-//! Nothing is asked of the cluster while a request waits: [`TrustWatch`] publishes what is known of the front proxy.
+//! What is known of certificates [`TrustWatch`] publishes, and nothing is asked while a request waits; whose a token is
+//! the kube-apiserver is asked ([`Tokens`]), every ten seconds at most. No credential goes on with a request.
 
-mod access;
+mod authority;
+mod client_trust;
 mod config_map;
+mod method;
 mod metrics;
 mod peer;
 mod refusal;
+mod token;
 mod trust;
 mod user;
 
-pub use config_map::{Trust, TrustWatch};
+pub use client_trust::ClientTrust;
+pub use config_map::{Anchors, Trust, TrustWatch};
 pub use metrics::Metrics;
 pub use peer::Peer;
 pub use refusal::{Flaw, Refusal};
+pub use token::Tokens;
 pub use trust::{RequestHeaderTrust, TrustError};
 pub use user::User;
 
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::header;
 use axum::middleware::Next;
 use axum::response::Response;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use access::Access;
+use crate::serving::restraint::Restraint;
+use method::Method;
+use peer::Holder;
+use token::Token;
+use user::IdentityHeaders;
 
 /// Judges requests. Clones share what is known.
 #[derive(Clone)]
-pub struct Authentication {
-    pub trust: watch::Receiver<Trust>,
-    pub clock: Clock,
-    pub metrics: Metrics,
-    /// Writes the answer to a refused request, as the API writes its errors.
-    pub answer: fn(Refusal) -> Response,
+pub struct Authentication(Arc<Parts>);
+
+struct Parts {
+    trust: watch::Receiver<Trust>,
+    tokens: Tokens,
+    clock: Clock,
+    metrics: Metrics,
+    answer: fn(Refusal) -> Response,
+    refused: Restraint,
 }
 
-/// Middleware: a request behind it is of somebody who may see the page, and has no identity headers any more.
+/// What a request shows of who asks.
+struct Shown {
+    /// Whom certificate and headers name; nobody where there are none.
+    certified: Result<Option<(User, Method)>, Refusal>,
+    token: Result<Option<Token>, Refusal>,
+}
+
+/// Middleware: a request behind it has a [`User`] among its extensions, and no credentials any more.
 pub async fn authenticate(State(authentication): State<Authentication>, mut request: Request, next: Next) -> Response {
-    match authentication.admit(&mut request) {
-        Ok(()) => next.run(request).await,
+    let parts = &*authentication.0;
+    let shown = parts.take(&mut request);
+    let found = parts.user(shown).await;
+    parts.metrics.request(found.as_ref().map(|(_, method)| *method).map_err(|refusal| *refusal));
+    match found {
+        Ok((user, _)) => {
+            request.extensions_mut().insert(user);
+            next.run(request).await
+        }
         Err(refusal) => {
-            tracing::debug!(result = refusal.name(), "request refused: {refusal}");
-            (authentication.answer)(refusal)
+            parts.report(refusal);
+            (parts.answer)(refusal)
         }
     }
 }
@@ -55,37 +84,58 @@ pub async fn authenticate(State(authentication): State<Authentication>, mut requ
 // === impl Authentication ===
 
 impl Authentication {
-    /// Puts the user into the request.
-    fn admit(&self, request: &mut Request) -> Result<(), Refusal> {
-        let trust = self.trust.borrow().in_force.clone();
-        let admitted = match Access::of(request.uri().path()) {
-            Access::Anybody => Ok(()),
-            Access::Local => self.counted(local(request)),
-            Access::User => self.counted(self.user(trust.as_ref(), request)).map(|user| {
-                request.extensions_mut().insert(user);
-            }),
-        };
-        if let Some(trust) = trust {
-            trust.remove_identity(request.headers_mut());
-        }
-        admitted
-    }
-
-    /// Asks each authenticator until one knows the user; so far there is only the front proxy.
-    fn user(&self, trust: Option<&Arc<RequestHeaderTrust>>, request: &Request) -> Result<User, Refusal> {
-        let peer = request.extensions().get::<Peer>().ok_or(Refusal::NoCertificate)?;
-        let trust = trust.ok_or(Refusal::NoTrust)?;
-        peer.verify(trust, self.clock.now())?;
-        trust.user(request.headers())
-    }
-
-    fn counted<T>(&self, result: Result<T, Refusal>) -> Result<T, Refusal> {
-        self.metrics.request(&result);
-        result
+    /// `answer` writes the answer to a refused request, as the API writes its errors.
+    pub fn new(
+        trust: watch::Receiver<Trust>,
+        tokens: Tokens,
+        clock: Clock,
+        metrics: Metrics,
+        answer: fn(Refusal) -> Response,
+    ) -> Self {
+        Self(Arc::new(Parts { trust, tokens, clock, metrics, answer, refused: Restraint::default() }))
     }
 }
 
-fn local(request: &Request) -> Result<(), Refusal> {
-    let is_local = request.extensions().get::<Peer>().is_some_and(Peer::is_local);
-    if is_local { Ok(()) } else { Err(Refusal::NotLocal) }
+// === impl Parts ===
+
+impl Parts {
+    /// Takes out of a request what it shows: nobody behind is to read what nobody has checked, or to pass it on.
+    fn take(&self, request: &mut Request) -> Shown {
+        let anchors = self.trust.borrow().in_force.clone();
+        let holder = match request.extensions().get::<Peer>() {
+            Some(peer) => peer.judge(&anchors, self.clock.now()),
+            None => Ok(Holder::Nobody),
+        };
+        let certified = holder.and_then(|holder| match (holder, &anchors.front_proxy) {
+            (Holder::FrontProxy, Some(trust)) => Ok(Some((trust.user(request.headers())?, Method::FrontProxy))),
+            (Holder::User(user), _) => Ok(Some(((*user).clone(), Method::Certificate))),
+            (Holder::FrontProxy | Holder::Nobody, _) => Ok(None),
+        });
+        let token = Token::of(request.headers());
+        let headers = request.headers_mut();
+        headers.remove(header::AUTHORIZATION);
+        match &anchors.front_proxy {
+            Some(trust) => trust.remove_identity(headers),
+            None => IdentityHeaders::usual().remove_from(headers),
+        }
+        Shown { certified, token }
+    }
+
+    /// The first who is known; anonymous is only who shows nothing at all.
+    async fn user(&self, shown: Shown) -> Result<(User, Method), Refusal> {
+        if let Ok(Some(found)) = shown.certified {
+            return Ok(found);
+        }
+        if let Some(token) = shown.token? {
+            return Ok((self.tokens.user(token).await?, Method::Token));
+        }
+        shown.certified?;
+        Ok((User::anonymous(), Method::Anonymous))
+    }
+
+    fn report(&self, refusal: Refusal) {
+        if let Some(others) = self.refused.pass(self.clock.now()) {
+            tracing::info!(result = refusal.name(), others, "request refused: {refusal}");
+        }
+    }
 }

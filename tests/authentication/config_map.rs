@@ -50,7 +50,11 @@ impl Known {
 }
 
 fn count(known: &Trust) -> usize {
-    known.in_force.as_ref().map_or(0, |trust| trust.authorities())
+    known.in_force.front_proxy.as_ref().map_or(0, |trust| trust.authorities())
+}
+
+fn clients(known: &Trust) -> usize {
+    known.in_force.clients.as_ref().map_or(0, |trust| trust.authorities())
 }
 
 /// A ConfigMap with so many certificates.
@@ -146,4 +150,36 @@ async fn a_kube_apiserver_may_go_and_come_at_any_time() {
     api.write(Some(good(2)));
     api.come().await;
     known.trusts(2).await;
+}
+
+#[tokio::test]
+async fn each_of_the_two_authorities_may_be_absent_and_keeps_its_last_good_value() {
+    let api = KubeApi::start().await;
+    let (one, two) = (Authority::new("one").pem(), Authority::new("one").pem() + &Authority::new("two").pem());
+    let with_clients = |mut data: std::collections::BTreeMap<String, String>, pem: &str| {
+        data.insert("client-ca-file".into(), pem.into());
+        data
+    };
+    api.write(Some([("client-ca-file".to_owned(), one.clone())].into()));
+    let known = Known::of(&api, HOUR);
+    known.has_trouble("the key requestheader-client-ca-file is missing", 0).await;
+    known.becomes(|known| clients(known) == 1).await;
+    let good = good(1);
+    api.write(Some(with_clients(good.clone(), &two)));
+    known.trusts(1).await;
+    known.becomes(|known| clients(known) == 2).await;
+    let before = known.0.borrow().in_force.clone();
+    api.write(Some(with_clients(good.clone(), "junk")));
+    let rest =
+        "the key client-ca-file: expected certificates in PEM form, found none; the last good client CA stays in force";
+    known.has_trouble(rest, 1).await;
+    api.write(Some(good.clone()));
+    known.has_trouble("the key client-ca-file is missing", 1).await;
+    // Of the one that is good now the new value is taken, and nothing is lost of the other.
+    let mut broken = with_clients(good, &one);
+    broken.insert("requestheader-allowed-names".into(), "junk".into());
+    assert!(std::sync::Arc::ptr_eq(&before, &known.0.borrow().in_force), "connections need not be judged again");
+    api.write(Some(broken));
+    known.has_trouble("the key requestheader-allowed-names", 1).await;
+    known.becomes(|known| clients(known) == 1).await;
 }

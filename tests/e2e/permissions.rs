@@ -110,7 +110,7 @@ async fn a_permission_that_is_missing_is_said_with_the_rule_to_add_and_the_rest_
     // It has never known what it is to scrape, so it takes no place of one that does.
     let failed = ["[-]discovery failed", "podmonitors", "a ClusterRole with", rule, "readyz check failed"];
     let is_said = |answer: &Option<(u16, String)>| {
-        answer.as_ref().is_some_and(|(code, said)| *code == 503 && failed.iter().all(|word| said.contains(word)))
+        answer.as_ref().is_some_and(|(code, said)| *code == 500 && failed.iter().all(|word| said.contains(word)))
     };
     eventually("it is not ready", || plimsoll.direct.get("/readyz?verbose"), is_said).await;
     page_says(&plimsoll.direct, "/status", &["podmonitors", "a ClusterRole with"]).await;

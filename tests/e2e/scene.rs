@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use super::conditions::Conditions;
 use super::recording::Recording;
+use crate::harness::controlplane::direct::Direct;
 use crate::harness::controlplane::programs::kubernetes;
 use crate::harness::controlplane::registered::Registered;
 use crate::harness::controlplane::{ControlPlane, Shared, eventually};
@@ -194,7 +195,7 @@ impl<P: Deref<Target = Registered>> Scene<P> {
             "--- objects\n{}\n{}\n--- status page\n{}\n--- Plimsoll\n{last}\n",
             kubectl(&["get", "hpa,deployment,pods", "-o", "wide"]),
             kubectl(&["describe", "hpa"]),
-            status_page(&format!("https://{}/api/v1/targets", self.plimsoll.address)),
+            targets(self.plimsoll.direct()),
         )
     }
 }
@@ -294,14 +295,8 @@ pub async fn request(method: &str, url: &str) -> String {
 }
 
 /// What Plimsoll says of itself; on a thread of its own, for a scene ends inside of a runtime.
-fn status_page(url: &str) -> String {
-    let url = url.to_owned();
-    let ask = || async {
-        let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).no_proxy();
-        let client = client.timeout(Duration::from_secs(5)).build()?;
-        client.get(url).send().await?.text().await
-    };
+fn targets(direct: Direct) -> String {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let said = std::thread::spawn(move || runtime().block_on(ask())).join();
-    said.map_or_else(|_| "the request panicked".into(), |said| said.unwrap_or_else(|error| error.to_string()))
+    let said = std::thread::spawn(move || runtime().block_on(direct.get("/api/v1/targets"))).join();
+    said.ok().flatten().map_or_else(|| "no answer".into(), |(_, said)| said)
 }

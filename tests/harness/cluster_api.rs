@@ -112,7 +112,7 @@ impl ClusterApi {
         config
     }
 
-    /// Plimsoll in this cluster, asked by its front proxy.
+    /// Plimsoll in this cluster, asked by its front proxy for somebody who may do anything.
     pub async fn plimsoll(&self, yaml: &str) -> Plimsoll {
         self.plimsoll_with(yaml, None).await
     }
@@ -123,7 +123,8 @@ impl ClusterApi {
         let shown = self.authority.sign(&Leaf::client("front-proxy-client", now));
         let root = reqwest::Certificate::from_pem(plimsoll.certificate_pem.as_bytes()).expect("a certificate");
         let identity = reqwest::Identity::from_pem(shown.pem.as_bytes()).expect("an identity");
-        let user = [("x-remote-user".parse().expect("a name"), "alice".parse().expect("a value"))];
+        let user = [("x-remote-user", "alice"), ("x-remote-group", "system:masters")]
+            .map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
         let builder = reqwest::Client::builder().tls_certs_only([root]).identity(identity).no_proxy();
         plimsoll.http = builder.default_headers(user.into_iter().collect()).build().expect("a client");
         plimsoll

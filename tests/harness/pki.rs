@@ -23,6 +23,8 @@ pub struct Leaf<'a> {
     /// From when to when it is valid, in days from now.
     pub days: Range<i64>,
     pub is_for_servers: bool,
+    pub organization: Option<&'a str>,
+    pub uid: Option<&'a str>,
 }
 
 /// A certificate, and with its key in PEM.
@@ -42,6 +44,16 @@ pub fn data(authority: &str, allowed_names: &str) -> BTreeMap<String, String> {
         ("requestheader-extra-headers-prefix", r#"["X-Remote-Extra-"]"#),
     ];
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// The attribute of a subject in which Kubernetes keeps a UID.
+const UID: [u64; 8] = [1, 3, 6, 1, 4, 1, 57683, 2];
+
+/// The same of a cluster whose users have certificates.
+pub fn data_with_clients(authority: &str, allowed_names: &str, clients: &str) -> BTreeMap<String, String> {
+    let mut data = data(authority, allowed_names);
+    data.insert("client-ca-file".into(), clients.into());
+    data
 }
 
 // === impl Authority ===
@@ -87,7 +99,7 @@ fn authority(name: &str) -> CertificateParams {
 impl<'a> Leaf<'a> {
     /// A client certificate that is valid now.
     pub fn client(common_name: &'a str, now: Timestamp) -> Self {
-        Self { common_name, now, days: -1..30, is_for_servers: false }
+        Self { common_name, now, days: -1..30, is_for_servers: false, organization: None, uid: None }
     }
 
     fn params(&self) -> CertificateParams {
@@ -95,6 +107,12 @@ impl<'a> Leaf<'a> {
         params.distinguished_name = DistinguishedName::new();
         if !self.common_name.is_empty() {
             params.distinguished_name.push(DnType::CommonName, self.common_name);
+        }
+        if let Some(organization) = self.organization {
+            params.distinguished_name.push(DnType::OrganizationName, organization);
+        }
+        if let Some(uid) = self.uid {
+            params.distinguished_name.push(DnType::CustomDnType(UID.into()), uid);
         }
         params.extended_key_usages = vec![match self.is_for_servers {
             true => ExtendedKeyUsagePurpose::ServerAuth,

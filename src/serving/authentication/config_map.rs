@@ -1,10 +1,10 @@
 //! Reads ConfigMap `kube-system/extension-apiserver-authentication`, in which a kube-apiserver says who its front proxy
-//! is, and follows its changes.
+//! is and who signs the certificates of users, and follows its changes.
 //!
-//! What was good once stays in force when the ConfigMap is broken or gone or cannot be read. Before that, nobody is
-//! trusted.
+//! Of each of the two, what was good once stays in force when the ConfigMap is broken or gone or cannot be read. Before
+//! that, nobody is trusted by a certificate.
 
-use std::error::Error;
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,15 +20,31 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::one_line;
-use crate::serving::authentication::{Metrics, RequestHeaderTrust};
+use crate::serving::authentication::client_trust::CA;
+use crate::serving::authentication::{ClientTrust, Metrics, RequestHeaderTrust, TrustError};
+use crate::serving::review::causes;
 
-/// What is known of the front proxy.
+/// What is known of who is to be believed.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
-    /// By what requests are judged; `None` before there was anything good, and then nobody is trusted.
-    pub in_force: Option<Arc<RequestHeaderTrust>>,
-    /// Why what is in force may be old, or why nothing is; `None` when all is well, and before the first answer.
+    /// By what requests are judged.
+    pub in_force: Arc<Anchors>,
+    /// Why what is in force may be old, or why something is not, and what follows; `None` when all is well, and before
+    /// the first answer.
     pub trouble: Option<String>,
+}
+
+/// Whose certificates are believed, and in what. Without them nobody's are.
+#[derive(Debug, Default)]
+pub struct Anchors {
+    pub front_proxy: Option<Arc<RequestHeaderTrust>>,
+    pub clients: Option<Arc<ClientTrust>>,
+}
+
+/// What the ConfigMap says, each of the two on its own.
+struct Said {
+    front_proxy: Result<RequestHeaderTrust, TrustError>,
+    clients: Result<Option<ClientTrust>, TrustError>,
 }
 
 /// Keeps a [`Trust`] current. Run it as a task.
@@ -76,7 +92,7 @@ impl TrustWatch {
                     Ok(found) => Ok(found),
                     // A watch that breaks off is no trouble when the object can be read; it is resumed by itself.
                     Err(error) => {
-                        tracing::debug!("the watch of ConfigMap {NAMESPACE}/{NAME} breaks off: {}", chain(&error));
+                        tracing::debug!("the watch of ConfigMap {NAMESPACE}/{NAME} breaks off: {}", causes(&error));
                         read(&api).await
                     }
                 },
@@ -90,62 +106,109 @@ impl TrustWatch {
 
     /// Returns whether all is well.
     fn take(&self, found: Result<Option<ConfigMap>, String>) -> bool {
-        let trust = found.and_then(|object| {
-            let object = object.ok_or_else(|| format!("ConfigMap {NAMESPACE}/{NAME} does not exist"))?;
-            let trust = RequestHeaderTrust::read(&object.data.unwrap_or_default());
-            trust.map_err(|error| format!("ConfigMap {NAMESPACE}/{NAME}: {error}"))
+        let found =
+            found.and_then(|object| object.ok_or_else(|| format!("ConfigMap {NAMESPACE}/{NAME} does not exist")));
+        let before = self.publish.borrow().clone();
+        let after = match found {
+            Ok(object) => before.with(Said::of(&object.data.unwrap_or_default())),
+            Err(trouble) => before.in_trouble(&trouble),
+        };
+        self.report(&before, &after);
+        let is_well = after.trouble.is_none();
+        let is_news = !Arc::ptr_eq(&before.in_force, &after.in_force) || before.trouble != after.trouble;
+        self.publish.send_if_modified(|known| {
+            *known = after;
+            is_news
         });
-        match trust {
-            Ok(trust) => {
-                self.good(trust);
-                true
-            }
-            Err(trouble) => {
-                self.bad(trouble);
-                false
-            }
+        is_well
+    }
+
+    /// Says what is new.
+    fn report(&self, before: &Trust, after: &Trust) {
+        let (now, is_new) = (self.clock.now(), !Arc::ptr_eq(&before.in_force, &after.in_force));
+        if is_new {
+            let front_proxy = after.in_force.front_proxy.as_ref().map_or(0, |trust| trust.authorities());
+            let clients = after.in_force.clients.as_ref().map_or(0, |trust| trust.authorities());
+            tracing::info!(
+                front_proxy,
+                clients,
+                "the CAs of the cluster for the front proxy and for users are in force"
+            );
+            self.metrics.updated(now);
         }
-    }
-
-    fn good(&self, trust: RequestHeaderTrust) {
-        let now = self.clock.now();
-        self.metrics.confirmed(now);
-        self.publish.send_if_modified(|known| {
-            let recovered = known.trouble.take().is_some();
-            let changed = known.in_force.as_deref() != Some(&trust);
-            if changed {
-                tracing::info!(authorities = trust.authorities(), "the front proxy of the cluster is trusted");
-                self.metrics.updated(now);
-                known.in_force = Some(Arc::new(trust));
-            } else if recovered {
-                tracing::info!("the requestheader CA in force is what the cluster says");
+        match &after.trouble {
+            Some(trouble) if before.trouble.as_ref() != Some(trouble) => tracing::warn!("{trouble}"),
+            Some(_) => {}
+            None if before.trouble.is_some() && !is_new => {
+                tracing::info!("the CAs in force are what the cluster says");
             }
-            changed || recovered
-        });
-    }
-
-    fn bad(&self, trouble: String) {
-        self.publish.send_if_modified(|known| {
-            if known.trouble.as_ref() == Some(&trouble) {
-                return false;
-            }
-            tracing::warn!("{trouble}; {}", known.consequence());
-            known.trouble = Some(trouble);
-            true
-        });
+            None => {}
+        }
+        if after.trouble.is_none() {
+            self.metrics.confirmed(now);
+        }
     }
 }
 
 // === impl Trust ===
 
 impl Trust {
-    /// What follows from trouble.
-    pub fn consequence(&self) -> &'static str {
-        match self.in_force {
+    /// What is known when nothing can be read.
+    fn in_trouble(&self, trouble: &str) -> Self {
+        let consequence = match self.in_force.front_proxy {
             Some(_) => "the last good requestheader CA stays in force",
             None => "nobody is trusted, and requests are refused",
-        }
+        };
+        Self { in_force: self.in_force.clone(), trouble: Some(format!("{trouble}; {consequence}")) }
     }
+
+    /// What is known when this is said: of each of the two the new, or else the last that was good.
+    fn with(&self, said: Said) -> Self {
+        let (known, mut troubles) = (&*self.in_force, Vec::new());
+        let front_proxy = said.front_proxy.map_err(|error| {
+            let rest = "the last good requestheader CA stays in force";
+            let nothing = "no front proxy is trusted, and requests through the kube-apiserver are refused";
+            troubles.push(trouble(&error, if known.front_proxy.is_some() { rest } else { nothing }));
+        });
+        let clients = said.clients.and_then(|said| match (said, &known.clients) {
+            (None, Some(_)) => Err(TrustError::Missing(CA)),
+            (said, _) => Ok(said),
+        });
+        let clients = clients.map_err(|error| {
+            let (rest, nothing) = ("the last good client CA stays in force", "no certificate of a user is trusted");
+            troubles.push(trouble(&error, if known.clients.is_some() { rest } else { nothing }));
+        });
+        let front_proxy = newer(&known.front_proxy, front_proxy.ok());
+        let clients = newer(&known.clients, clients.ok().flatten());
+        let trouble = (!troubles.is_empty()).then(|| troubles.join("; "));
+        let is_same = same(&known.front_proxy, &front_proxy) && same(&known.clients, &clients);
+        let in_force = if is_same { self.in_force.clone() } else { Arc::new(Anchors { front_proxy, clients }) };
+        Self { in_force, trouble }
+    }
+}
+
+// === impl Said ===
+
+impl Said {
+    fn of(data: &BTreeMap<String, String>) -> Self {
+        Self { front_proxy: RequestHeaderTrust::read(data), clients: ClientTrust::read(data) }
+    }
+}
+
+fn trouble(error: &TrustError, consequence: &str) -> String {
+    format!("ConfigMap {NAMESPACE}/{NAME}: {error}; {consequence}")
+}
+
+/// What is known stays the same where what was said is: connections remember by what they were judged.
+fn newer<T: PartialEq>(known: &Option<Arc<T>>, said: Option<T>) -> Option<Arc<T>> {
+    match said {
+        Some(said) if known.as_deref() != Some(&said) => Some(Arc::new(said)),
+        _ => known.clone(),
+    }
+}
+
+fn same<T>(one: &Option<Arc<T>>, other: &Option<Arc<T>>) -> bool {
+    one.as_ref().map(Arc::as_ptr) == other.as_ref().map(Arc::as_ptr)
 }
 
 /// `None` when there is no such object.
@@ -159,7 +222,7 @@ async fn read(api: &Api<ConfigMap>) -> Result<Option<ConfigMap>, String> {
 /// Why the object cannot be read, on one line.
 fn describe(error: &kube::Error) -> String {
     let kube::Error::Api(status) = error else {
-        return format!("ConfigMap {NAMESPACE}/{NAME} cannot be read: {}", chain(error));
+        return format!("ConfigMap {NAMESPACE}/{NAME} cannot be read: {}", causes(error));
     };
     let said = one_line(&status.message);
     match status.is_forbidden() {
@@ -169,18 +232,4 @@ fn describe(error: &kube::Error) -> String {
         ),
         false => format!("ConfigMap {NAMESPACE}/{NAME} cannot be read: code {}: {said}", status.code),
     }
-}
-
-/// An error with its causes; those that the text has already are left out.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    one_line(&text)
 }

@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::model::Timestamp;
-use crate::serving::authentication::Refusal;
+use crate::serving::authentication::{Method, Refusal};
 
 /// Requests by what was found of them, and how old that is by which they are judged.
 #[derive(Clone, Debug)]
@@ -28,39 +28,37 @@ struct ResultLabel {
     result: &'static str,
 }
 
-const AUTHENTICATED: &str = "authenticated";
-
 // === impl Metrics ===
 
 impl Metrics {
     /// Registers the metrics of this module.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self { requests: Family::default(), updated: Family::default(), confirmed: Family::default() };
-        for result in Refusal::ALL.map(Refusal::name).into_iter().chain([AUTHENTICATED]) {
+        for result in Refusal::ALL.map(Refusal::name).into_iter().chain(Method::ALL.map(Method::name)) {
             drop(metrics.requests.get_or_create(&ResultLabel { result }));
         }
         registry.register(
             "authentication_requests",
-            "Requests that need a user or a local client, by what was found",
+            "Requests by how their user was found, or why not",
             metrics.requests.clone(),
         );
         registry.register_with_unit(
             "authentication_trust_last_update_timestamp",
-            "When the requestheader CA and names in force were taken up, since the Unix epoch",
+            "When the requestheader CA or the client CA in force was taken up, since the Unix epoch",
             Unit::Seconds,
             metrics.updated.clone(),
         );
         registry.register_with_unit(
             "authentication_trust_last_confirmation_timestamp",
-            "When the cluster last showed the requestheader CA and names in force, since the Unix epoch",
+            "When the cluster last showed both CAs in force, since the Unix epoch",
             Unit::Seconds,
             metrics.confirmed.clone(),
         );
         metrics
     }
 
-    pub(super) fn request<T>(&self, result: &Result<T, Refusal>) {
-        let result = result.as_ref().err().map_or(AUTHENTICATED, |refusal| refusal.name());
+    pub(super) fn request(&self, result: Result<Method, Refusal>) {
+        let result = result.map_or_else(Refusal::name, Method::name);
         self.requests.get_or_create(&ResultLabel { result }).inc();
     }
 

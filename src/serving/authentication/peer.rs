@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 
 use crate::model::Timestamp;
-use crate::serving::authentication::{Refusal, RequestHeaderTrust};
+use crate::serving::authentication::{Anchors, Refusal, User};
 
 /// The other end of a connection, known to each of its requests. Clones share what was found.
 #[derive(Clone, Debug)]
@@ -26,9 +26,19 @@ struct Shown {
 #[derive(Debug)]
 struct Verdict {
     /// By whom it was judged: what another trust would say is not known.
-    trust: Arc<RequestHeaderTrust>,
+    anchors: Arc<Anchors>,
     made: Timestamp,
-    result: Result<(), Refusal>,
+    result: Result<Holder, Refusal>,
+}
+
+/// Who has the certificate.
+#[derive(Clone, Debug)]
+pub(super) enum Holder {
+    /// It says in headers for whom it asks.
+    FrontProxy,
+    User(Arc<User>),
+    /// There is none, or it names nobody.
+    Nobody,
 }
 
 /// To verify a chain takes as long as to answer. A certificate that expires is noticed this much later at most.
@@ -41,33 +51,46 @@ impl Peer {
         Self(Arc::new(Shown { address, chain, verdict: Mutex::default() }))
     }
 
-    /// On this machine, or in this pod.
-    pub(super) fn is_local(&self) -> bool {
-        self.0.address.ip().to_canonical().is_loopback()
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.0.address
     }
 
-    /// Whether this is the front proxy.
-    pub(super) fn verify(&self, trust: &Arc<RequestHeaderTrust>, now: Timestamp) -> Result<(), Refusal> {
+    /// Who this is by its certificate.
+    pub(super) fn judge(&self, anchors: &Arc<Anchors>, now: Timestamp) -> Result<Holder, Refusal> {
         if self.0.chain.is_empty() {
-            return Err(Refusal::NoCertificate);
+            return Ok(Holder::Nobody);
         }
         let mut verdict = self.0.verdict.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(verdict) = verdict.as_ref().filter(|verdict| verdict.holds(trust, now)) {
-            return verdict.result;
+        if let Some(verdict) = verdict.as_ref().filter(|verdict| verdict.holds(anchors, now)) {
+            return verdict.result.clone();
         }
-        let result = trust.verify(&self.0.chain, now);
-        if let Err(refusal) = result {
-            tracing::info!(peer = %self.0.address, "client certificate refused: {refusal}");
-        }
-        *verdict = Some(Verdict { trust: trust.clone(), made: now, result });
+        let result = judge(&self.0.chain, anchors, now);
+        *verdict = Some(Verdict { anchors: anchors.clone(), made: now, result: result.clone() });
         result
+    }
+}
+
+/// The front proxy first: it is no user, whoever has signed it.
+fn judge(chain: &[CertificateDer<'_>], anchors: &Anchors, now: Timestamp) -> Result<Holder, Refusal> {
+    let by_front_proxy = anchors.front_proxy.as_ref().map(|trust| trust.verify(chain, now));
+    let refusal = match by_front_proxy {
+        Some(Ok(())) => return Ok(Holder::FrontProxy),
+        Some(Err(refusal)) => refusal,
+        None => Refusal::NoTrust,
+    };
+    match anchors.clients.as_ref().map(|trust| trust.user(chain, now)) {
+        Some(Ok(Some(user))) => Ok(Holder::User(Arc::new(user))),
+        Some(Ok(None)) => Ok(Holder::Nobody),
+        Some(Err(other)) => Err(refusal.or(other)),
+        None => Err(refusal),
     }
 }
 
 // === impl Verdict ===
 
 impl Verdict {
-    fn holds(&self, trust: &Arc<RequestHeaderTrust>, now: Timestamp) -> bool {
-        Arc::ptr_eq(&self.trust, trust) && now >= self.made && now.since(self.made) < VERDICT_TIME
+    fn holds(&self, anchors: &Arc<Anchors>, now: Timestamp) -> bool {
+        Arc::ptr_eq(&self.anchors, anchors) && now >= self.made && now.since(self.made) < VERDICT_TIME
     }
 }

@@ -2,14 +2,15 @@
 
 use rustls::{CertificateError, Error};
 
+use crate::serving::authentication::token::LENGTH_MAX;
+use crate::serving::review::Failure;
+
 /// Why nobody is known to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
-    #[error("this page is shown to loopback addresses only, for example through kubectl port-forward")]
-    NotLocal,
-    #[error("the requestheader CA of the cluster is not known, so nobody can be authenticated; /readyz says why")]
+    #[error("the CAs of the cluster are not known, so no client certificate can be judged; /readyz says why")]
     NoTrust,
-    #[error("a client certificate of the front proxy is needed; ask through the kube-apiserver")]
+    #[error("a client certificate is needed")]
     NoCertificate,
     #[error("the client certificate {0}")]
     Certificate(Flaw),
@@ -19,6 +20,12 @@ pub enum Refusal {
     NoUser,
     #[error("the front proxy names the user in bytes that are not UTF-8")]
     NotText,
+    #[error("the bearer token is none of this cluster, or has expired")]
+    Token,
+    #[error("the bearer token is longer than {LENGTH_MAX} bytes, or not of ASCII characters")]
+    TokenForm,
+    #[error("the bearer token cannot be judged: {0}")]
+    TokenReview(Failure),
 }
 
 /// What is wrong with a client certificate.
@@ -28,7 +35,7 @@ pub enum Flaw {
     Expired,
     #[error("is not valid yet")]
     NotYetValid,
-    #[error("is not signed by the requestheader CA of the cluster")]
+    #[error("is signed neither by the requestheader CA nor by the client CA of the cluster")]
     Issuer,
     #[error("is not meant for client authentication")]
     Purpose,
@@ -39,28 +46,38 @@ pub enum Flaw {
 // === impl Refusal ===
 
 impl Refusal {
-    /// One of each kind; what is wrong with a certificate is not told apart.
-    pub(super) const ALL: [Self; 7] = [
-        Self::NotLocal,
+    /// One of each kind; what is wrong with a certificate or a review is not told apart.
+    pub(super) const ALL: [Self; 9] = [
         Self::NoTrust,
         Self::NoCertificate,
         Self::Certificate(Flaw::Unverifiable),
         Self::Name,
         Self::NoUser,
         Self::NotText,
+        Self::Token,
+        Self::TokenForm,
+        Self::TokenReview(Failure::Busy),
     ];
 
     /// The value of the label `result`.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::NotLocal => "not_local",
             Self::NoTrust => "no_trust",
             Self::NoCertificate => "no_certificate",
             Self::Certificate(_) => "certificate_refused",
             Self::Name => "name_refused",
             Self::NoUser => "no_user",
             Self::NotText => "not_text",
+            Self::Token => "token_refused",
+            Self::TokenForm => "token_malformed",
+            Self::TokenReview(_) => "token_not_reviewed",
         }
+    }
+
+    /// Of what two authorities say of one certificate, what helps more: that a CA has not signed it is true of all the
+    /// others too.
+    pub(super) fn or(self, other: Self) -> Self {
+        if self == Self::Certificate(Flaw::Issuer) { other } else { self }
     }
 }
 

@@ -1,31 +1,24 @@
 //! What the cluster says of its front proxy, read from the ConfigMap, and the judgement of a certificate by it. Pure.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderName};
-use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
+use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
 use crate::model::{Timestamp, excerpt};
+use crate::serving::authentication::authority::Authority;
 use crate::serving::authentication::user::IdentityHeaders;
-use crate::serving::authentication::{Flaw, Refusal, User};
-use crate::serving::tls;
+use crate::serving::authentication::{Refusal, User};
 
 /// Whom to believe what they say of a user, and which headers say it.
 #[derive(Debug)]
 pub struct RequestHeaderTrust {
-    verifier: Arc<dyn ClientCertVerifier>,
+    authority: Authority,
     /// Empty: any name will do.
     allowed_names: Vec<String>,
     headers: IdentityHeaders,
-    /// Certificates in the CA.
-    authorities: usize,
     /// What it was read from.
     data: BTreeMap<String, String>,
 }
@@ -55,7 +48,7 @@ impl RequestHeaderTrust {
     /// # Errors
     /// [`TrustError`], which names the key.
     pub fn read(data: &BTreeMap<String, String>) -> Result<Self, TrustError> {
-        let (verifier, authorities) = verifier(data)?;
+        let authority = authority(data)?;
         let username = header_names(data, USERNAME)?;
         if username.is_empty() {
             return Err(TrustError::Missing(USERNAME));
@@ -69,7 +62,7 @@ impl RequestHeaderTrust {
         let allowed_names = list(data, ALLOWED_NAMES)?;
         let data = data.iter().filter(|(key, _)| KEYS.contains(&key.as_str()));
         let data = data.map(|(key, value)| (key.clone(), value.clone())).collect();
-        Ok(Self { verifier, allowed_names, headers, authorities, data })
+        Ok(Self { authority, allowed_names, headers, data })
     }
 
     /// Whether a chain, the client's own certificate first, is that of the front proxy.
@@ -78,14 +71,7 @@ impl RequestHeaderTrust {
     /// [`Refusal`] of a chain that does not lead to the CA, is not valid `now`, is not meant for clients, or has
     /// another name.
     pub fn verify(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<(), Refusal> {
-        let (own, intermediates) = chain.split_first().ok_or(Refusal::NoCertificate)?;
-        let since_epoch = now.since(Timestamp(0));
-        self.verifier.verify_client_cert(own, intermediates, UnixTime::since_unix_epoch(since_epoch)).map_err(
-            |error| {
-                tracing::debug!("client certificate refused: {error}");
-                Refusal::Certificate(Flaw::from(&error))
-            },
-        )?;
+        let own = self.authority.verify(chain, now)?;
         if self.allowed_names.is_empty() || common_name(own).is_some_and(|name| self.allowed_names.contains(&name)) {
             return Ok(());
         }
@@ -107,7 +93,7 @@ impl RequestHeaderTrust {
 
     /// How many certificates the CA has.
     pub fn authorities(&self) -> usize {
-        self.authorities
+        self.authority.size
     }
 }
 
@@ -117,20 +103,9 @@ impl PartialEq for RequestHeaderTrust {
     }
 }
 
-fn verifier(data: &BTreeMap<String, String>) -> Result<(Arc<dyn ClientCertVerifier>, usize), TrustError> {
+fn authority(data: &BTreeMap<String, String>) -> Result<Authority, TrustError> {
     let pem = data.get(CA).filter(|pem| !pem.trim().is_empty()).ok_or(TrustError::Missing(CA))?;
-    let bad = |what: String| TrustError::Bad { key: CA, what };
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        let certificate = certificate.map_err(|error| bad(format!("not in PEM form: {}", excerpt(&error))))?;
-        roots.add(certificate).map_err(|error| bad(format!("not a usable certificate: {}", excerpt(&error))))?;
-    }
-    let authorities = roots.len();
-    if authorities == 0 {
-        return Err(bad("expected certificates in PEM form, found none".into()));
-    }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), tls::provider()).build();
-    Ok((verifier.map_err(|error| bad(excerpt(&error)))?, authorities))
+    Authority::read(pem).map_err(|what| TrustError::Bad { key: CA, what })
 }
 
 /// The last common name of the subject: only one is usual, and Go takes the last.

@@ -33,6 +33,15 @@ const UNAUTHENTICATED: &str = "system:unauthenticated";
 // === impl User ===
 
 impl User {
+    /// Whoever shows nothing.
+    pub fn anonymous() -> Self {
+        Self { name: ANONYMOUS.into(), groups: vec![UNAUTHENTICATED.into()], ..Self::default() }
+    }
+
+    pub fn is_anonymous(&self) -> bool {
+        self.name == ANONYMOUS
+    }
+
     /// Adds the group that everybody has who was authenticated: some requests of the kube-apiserver itself name no
     /// group at all, and are allowed by this one.
     pub(super) fn authenticated(mut self) -> Self {
@@ -47,6 +56,17 @@ impl User {
 // === impl IdentityHeaders ===
 
 impl IdentityHeaders {
+    /// Those that kube-apiservers are usually told to send.
+    pub(super) fn usual() -> Self {
+        let names = |name| vec![HeaderName::from_static(name)];
+        Self {
+            username: names("x-remote-user"),
+            uid: names("x-remote-uid"),
+            groups: names("x-remote-group"),
+            extra_prefixes: vec!["x-remote-extra-".into()],
+        }
+    }
+
     /// The user that the headers name. Call it only for requests of the front proxy.
     pub(super) fn read(&self, headers: &HeaderMap) -> Result<User, Refusal> {
         let first = |names: &[HeaderName]| {
