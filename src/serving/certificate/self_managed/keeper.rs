@@ -1,0 +1,257 @@
+//! Serves what the Secret holds, and carries out what the plan says: the rim at which objects are read and written.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::select_all;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
+use kube::Resource;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde::de::DeserializeOwned;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use super::change::Change;
+use super::keyring::{Contents, Keyring};
+use super::plan::{Plan, Schedule, Situation, Step};
+use super::{SelfManaged, Watches, api_services};
+use crate::model::Timestamp;
+use crate::serving::certificate::metrics::{API_SERVICES, SECRETS, Written};
+use crate::serving::certificate::object_watch::{ObjectWatch, REQUEST_TIMEOUT, Sighting};
+
+/// What is remembered between looks.
+pub(super) struct Keeper<'a> {
+    given: &'a SelfManaged,
+    schedule: Schedule,
+    watches: &'a Watches,
+    /// The version of the Secret that was read last, and what it holds.
+    read: Option<(Option<String>, Contents)>,
+    /// What the Secret held when it was good last.
+    remembered: Option<Keyring>,
+    /// Since when every APIService trusts the next authority.
+    announced_since: Option<Timestamp>,
+    /// What could not be written.
+    failure: Option<String>,
+    /// Nothing is written before.
+    next_write: Instant,
+}
+
+/// Who writes, in `metadata.managedFields`.
+const FIELD_MANAGER: &str = "plimsoll";
+
+/// How often the time is looked at; what changes in the cluster is looked at at once.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// From one write to the next: where somebody else sets the same field again and again, this is the pace.
+const WRITE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// After a write that failed. Permissions come by hand, and a kube-apiserver that is ill is not to be asked more.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+
+// === impl Keeper ===
+
+impl<'a> Keeper<'a> {
+    pub(super) fn new(given: &'a SelfManaged, watches: &'a Watches) -> Self {
+        let schedule = given.lifetimes.schedule();
+        let (read, remembered, announced_since, failure) = (None, None, None, None);
+        Self { given, schedule, watches, read, remembered, announced_since, failure, next_write: Instant::now() }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut secret = self.watches.secret.publish.subscribe();
+        let mut api_services: Vec<_> =
+            self.watches.api_services.iter().map(|watch| watch.publish.subscribe()).collect();
+        let mut looks = interval(LOOK_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let changed = api_services.iter_mut().map(|watch| Box::pin(watch.changed()));
+            tokio::select! {
+                _ = secret.changed() => {}
+                _ = select_all(changed) => {}
+                _ = looks.tick() => {}
+            }
+            self.look().await;
+        }
+    }
+
+    /// Serves what is there, and does what is to be done.
+    async fn look(&mut self) {
+        let mut troubles = match self.watches.secret.last() {
+            Sighting::NotYet => return,
+            Sighting::Absent => vec![self.absent()],
+            Sighting::Unreadable(why) => vec![why],
+            Sighting::Present(secret) => {
+                self.read(&secret);
+                self.serve();
+                self.act(&secret).await;
+                Vec::from_iter(self.failure.clone())
+            }
+        };
+        troubles.extend(self.watches.remarks(&self.given.service));
+        self.given.current.report((!troubles.is_empty()).then(|| troubles.join("; ")));
+    }
+
+    fn absent(&self) -> String {
+        let (described, namespace) = (&self.watches.secret.described, &self.given.service.namespace);
+        let name = &self.given.secret;
+        format!("{described} does not exist; make an empty one: kubectl -n {namespace} create secret generic {name}")
+    }
+
+    /// Reads the Secret where it is another one than before.
+    fn read(&mut self, secret: &Secret) {
+        let version = &secret.metadata.resource_version;
+        if self.read.as_ref().is_some_and(|(known, _)| known == version) {
+            return;
+        }
+        let none = Default::default();
+        let contents = Contents::read(secret.data.as_ref().unwrap_or(&none), &self.given.service.dns());
+        if let Contents::Keyring(keyring) = &contents {
+            for damage in &keyring.damage {
+                tracing::warn!("{} is damaged and will be mended: {damage}", self.watches.secret.described);
+            }
+            keyring.signer_end().into_iter().for_each(|end| self.given.metrics.authority(end));
+        }
+        self.read = Some((version.clone(), contents));
+    }
+
+    fn serve(&mut self) {
+        let (name, now) = (&self.watches.secret.described, self.given.clock.now());
+        match &self.read {
+            Some((_, Contents::Garbage(what))) => {
+                let hint = format!(
+                    "it is not overwritten; to have it written anew, empty it: kubectl -n {} patch secret {} --type=json \
+                     -p '[{{\"op\":\"remove\",\"path\":\"/data\"}}]'",
+                    self.given.service.namespace, self.given.secret
+                );
+                self.given.current.offer(name, Err(format!("{name}: {what}; {hint}")), now);
+            }
+            Some((_, Contents::Keyring(keyring))) => {
+                if let Some(leaf) = &keyring.leaf {
+                    self.given.current.offer(name, Ok(leaf.certificate.clone()), now);
+                    self.remembered = Some(Keyring::clone(keyring));
+                }
+            }
+            Some((_, Contents::Empty)) | None => {}
+        }
+    }
+
+    /// Makes the plan for what is known now, and carries it out unless something was written just now.
+    async fn act(&mut self, secret: &Secret) {
+        let Some(plan) = self.plan() else { return };
+        if plan == Plan::default() {
+            self.failure = None;
+            return;
+        }
+        if Instant::now() < self.next_write {
+            return;
+        }
+        self.failure = self.carry_out(&plan, secret).await.err();
+        let pause = if self.failure.is_some() { RETRY_INTERVAL } else { WRITE_INTERVAL };
+        self.next_write = Instant::now() + pause;
+    }
+
+    fn plan(&mut self) -> Option<Plan> {
+        let api_services = self.watches.trust(&self.given.service);
+        let (_, contents) = self.read.as_ref()?;
+        let situation = Situation {
+            contents,
+            remembered: self.remembered.as_ref(),
+            api_services: &api_services,
+            announced_since: self.announced_since,
+            now: self.given.clock.now(),
+        };
+        let since = self.announced_since.unwrap_or(situation.now);
+        let announced_since = situation.is_announced().then_some(since);
+        let plan = Situation { announced_since, ..situation }.plan(&self.schedule);
+        self.announced_since = announced_since;
+        Some(plan)
+    }
+
+    async fn carry_out(&mut self, plan: &Plan, secret: &Secret) -> Result<(), String> {
+        if !plan.patches.is_empty() && !self.watches.is_current(secret).await {
+            return Ok(());
+        }
+        let mut result = Ok(());
+        for index in &plan.patches {
+            result = result.and(self.patch(&self.watches.api_services[*index]).await);
+        }
+        let step = match plan.step {
+            Some(Step::Switch) => {
+                self.watches.look_at_api_services().await;
+                // What was read may have changed the plan.
+                self.plan().and_then(|plan| plan.step).filter(|step| *step == Step::Switch)
+            }
+            step => step,
+        };
+        match step {
+            Some(step) => result.and(self.change(step, secret).await),
+            None => result,
+        }
+    }
+
+    /// Makes an APIService trust what the Secret says.
+    async fn patch(&self, watch: &ObjectWatch<APIService>) -> Result<(), String> {
+        let (Sighting::Present(object), Some((_, Contents::Keyring(keyring)))) = (watch.last(), &self.read) else {
+            return Ok(());
+        };
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        let patch = Patch::Merge(api_services::patch(&object, &keyring.bundle()));
+        let patched = timeout(REQUEST_TIMEOUT, watch.api.patch(&watch.name, &params, &patch)).await;
+        let done = self.judge(API_SERVICES, watch, patched, "patched").await?;
+        if done {
+            let authorities = keyring.trusted.len();
+            tracing::info!(authorities, "the caBundle of {} was set", watch.described);
+        }
+        Ok(())
+    }
+
+    /// Changes the Secret, unless somebody else did so before.
+    async fn change(&self, step: Step, secret: &Secret) -> Result<(), String> {
+        let Some((_, contents)) = &self.read else { return Ok(()) };
+        let (remembered, now) = (self.remembered.as_ref(), self.given.clock.now());
+        let change = Change { contents, remembered, service: &self.given.service, schedule: &self.schedule, now };
+        let keyring = change.make(step).map_err(|error| error.to_string())?;
+        let mut secret = secret.clone();
+        keyring.write(secret.data.get_or_insert_default());
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+        let watch = &self.watches.secret;
+        let replaced = timeout(REQUEST_TIMEOUT, watch.api.replace(&watch.name, &params, &secret)).await;
+        let done = self.judge(SECRETS, watch, replaced, "updated").await?;
+        if done {
+            tracing::info!("{}: {}", watch.described, step.describe());
+        }
+        Ok(())
+    }
+
+    /// Whether a write is done: it is not when somebody else was first, and then theirs counts.
+    async fn judge<K>(
+        &self,
+        resource: &'static str,
+        watch: &ObjectWatch<K>,
+        answer: Result<kube::Result<K>, Elapsed>,
+        verb: &str,
+    ) -> Result<bool, String>
+    where
+        K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    {
+        let (written, result) = match answer {
+            Ok(Ok(object)) => {
+                watch.tell(Sighting::Present(Arc::new(object)));
+                (Written::Done, Ok(true))
+            }
+            Ok(Err(kube::Error::Api(status))) if status.is_conflict() => {
+                watch.look().await;
+                (Written::Conflict, Ok(false))
+            }
+            Ok(Err(error)) => (Written::Failed, Err(watch.failed(verb, &error))),
+            Err(_) => {
+                let what = format!("{} cannot be {verb}: no answer within {REQUEST_TIMEOUT:?}", watch.described);
+                (Written::Failed, Err(what))
+            }
+        };
+        self.given.metrics.written(resource, written);
+        result
+    }
+}
