@@ -148,7 +148,7 @@ pub enum State {
 }
 
 /// An object of the cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct ObjectName {
     pub kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -207,8 +207,8 @@ impl Doctor {
 impl Report {
     fn of(facts: &Facts) -> Self {
         let mut findings = findings(facts);
-        // Stable: what a check says of its objects stays in its order.
-        findings.sort_by_key(|finding| finding.check);
+        // Stable: what a check says of its objects stays in its order. Two checks speak of autoscalers.
+        findings.sort_by(|a, b| a.place().cmp(&b.place()));
         let summary = Summary::of(&findings);
         let (server, time) = (facts.place.server.clone(), facts.now);
         Self { version: env!("CARGO_PKG_VERSION"), server, time, findings, summary }
@@ -243,6 +243,10 @@ fn findings(facts: &Facts) -> Vec<Finding> {
 impl Finding {
     fn new(check: Check, state: State, object: ObjectName, found: impl Into<String>) -> Self {
         Self { check, state, object, found: found.into(), expected: None, fix: None, metric: None }
+    }
+
+    fn place(&self) -> (Check, Option<&ObjectName>) {
+        (self.check, Some(&self.object).filter(|_| self.check == Check::Autoscalers))
     }
 
     #[must_use]
@@ -290,10 +294,26 @@ impl Check {
             Self::Permissions => "Permissions",
             Self::Adapters => "Other adapters",
             Self::Configuration => "Configuration",
-            Self::Metrics => "Metrics of autoscalers, asked now",
-            Self::Autoscalers => "Autoscalers",
+            Self::Metrics => "Metrics of HorizontalPodAutoscalers, asked now",
+            Self::Autoscalers => "HorizontalPodAutoscalers",
             Self::Clock => "Clocks",
             Self::Targets => "Scrape targets",
+        }
+    }
+
+    /// The kind of most of its objects, which its title says already.
+    fn usual_kind(self) -> &'static str {
+        match self {
+            Self::ApiServices => "APIService",
+            Self::Service => "Service",
+            Self::Certificate => "Certificate",
+            Self::RequestHeader => "ConfigMap",
+            Self::Permissions => "ServiceAccount",
+            Self::Adapters => "APIGroup",
+            Self::Configuration => "Configuration",
+            Self::Metrics | Self::Autoscalers => "HorizontalPodAutoscaler",
+            Self::Clock => "Clock",
+            Self::Targets => "Targets",
         }
     }
 }

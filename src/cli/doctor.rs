@@ -136,8 +136,11 @@ fn server(text: &str) -> Result<hyper::Uri, String> {
     let expected = || "expected an https URL without a path, for example https://localhost:10250".to_owned();
     let url: hyper::Uri = text.parse().map_err(|_| expected())?;
     let is_plain = url.scheme_str() == Some("https") && matches!(url.path(), "" | "/") && url.query().is_none();
-    // A user or password in it would be sent to nobody.
-    let is_bare = url.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    // A user or password in it would be sent to nobody, and a port that is none is read as no port.
+    let is_bare = url.authority().is_some_and(|authority| {
+        let rest = authority.as_str().strip_prefix(authority.host());
+        rest.is_some_and(|rest| rest.is_empty() || url.port_u16().is_some())
+    });
     if is_plain && is_bare { Ok(url) } else { Err(expected()) }
 }
 
@@ -159,7 +162,14 @@ mod tests {
         for good in ["https://localhost:10250", "https://[::1]:10250/"] {
             assert!(server(good).is_ok(), "{good}");
         }
-        for bad in ["http://localhost:10250", "localhost:10250", "https://a/b", "https://a?b=c", "https://u:p@a"] {
+        for bad in [
+            "http://localhost:10250",
+            "localhost:10250",
+            "https://a/b",
+            "https://a?b=c",
+            "https://u:p@a",
+            "https://a:443.",
+        ] {
             assert!(server(bad).is_err(), "{bad}");
         }
     }

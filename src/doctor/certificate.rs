@@ -25,6 +25,9 @@ pub(super) const EXPIRES_SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
 const DAY_SECONDS: i64 = 24 * 3600;
 
+/// Of more days nobody wants to know how many.
+const COUNTED_DAYS: i64 = 1000;
+
 /// The Secret in which the shipped manifests keep the certificate.
 const SECRET: &str = "plimsoll-serving";
 
@@ -67,10 +70,15 @@ pub(super) fn validity(certificate: &CertificateDer<'_>) -> Result<(Timestamp, T
 
 /// How long a certificate is good for, in words.
 pub(super) fn days_left(until: Timestamp, now: Timestamp) -> String {
+    let date = until.to_string();
+    let date = date.split('T').next().unwrap_or_default();
     match (until.0 - now.0).div_euclid(1000) {
         seconds if seconds < 0 => format!("expired at {until}"),
         seconds if seconds < 2 * DAY_SECONDS => format!("valid for {} h more, until {until}", seconds / 3600),
-        seconds => format!("valid for {} days more", seconds / DAY_SECONDS),
+        seconds if seconds < COUNTED_DAYS * DAY_SECONDS => {
+            format!("valid for {} days more, until {date}", seconds / DAY_SECONDS)
+        }
+        _ => format!("valid until {date}"),
     }
 }
 

@@ -98,7 +98,8 @@ fn valued(
     let oldest = items.iter().filter_map(|item| item.timestamp).min();
     let age = oldest.map(|oldest| (now.0 - oldest.0).div_euclid(1000));
     let value = match level {
-        "Pod" => format!("{} on average of {count} pods", written(sum / count)),
+        "Pod" if count > 1 => format!("{} on average of {count} pods", written(sum / count)),
+        "Pod" => format!("{} in 1 pod", written(sum)),
         "External" if count > 1 => format!("{} in {count} items", written(sum)),
         _ => written(sum),
     };

@@ -3,10 +3,10 @@
 use crate::doctor::{Check, Finding, Report, State, Summary};
 
 /// Columns of the state before what is said.
-const MARGIN: usize = 10;
+const MARGIN: usize = 11;
 
 /// Below the text of a finding.
-const INDENT: &str = "          ";
+const INDENT: &str = "           ";
 
 const RESET: &str = "\x1b[0m";
 
@@ -31,12 +31,8 @@ fn heading(check: Check, is_later: bool, is_coloured: bool) -> Vec<String> {
 }
 
 fn of_finding(finding: &Finding, width: usize, is_coloured: bool) -> Vec<String> {
-    let said = match finding.object.name.as_str() {
-        "" => finding.found.clone(),
-        _ => format!("{}: {}", finding.object, finding.found),
-    };
-    let mut lines = wrapped(&said, width);
-    let word = format!("{:<8}", word(finding.state));
+    let mut lines = wrapped(&format!("{}: {}", name(finding), finding.found), width);
+    let word = format!("{:<9}", word(finding.state));
     let word = match colour(finding.state).filter(|_| is_coloured) {
         Some(code) => format!("\x1b[{code}m{word}{RESET}"),
         None => word,
@@ -50,6 +46,16 @@ fn of_finding(finding: &Finding, width: usize, is_coloured: bool) -> Vec<String>
     lines.extend(fixes.next().map(|fix| format!("{INDENT}fix: {fix}")));
     lines.extend(fixes.map(|fix| format!("{INDENT}     {fix}")));
     lines
+}
+
+/// The object, without its kind where the heading says it.
+fn name(finding: &Finding) -> String {
+    let object = &finding.object;
+    match (finding.check.usual_kind() == object.kind, &object.namespace) {
+        (false, _) => object.to_string(),
+        (true, Some(namespace)) => format!("{namespace}/{}", object.name),
+        (true, None) => object.name.clone(),
+    }
 }
 
 /// Words in lines that begin below the text of a finding; at least one line.
