@@ -1,8 +1,8 @@
 //! Says what is wrong with a Plimsoll in a cluster, each with its fix.
 //!
 //! A client of the cluster comes in; the [`survey`](Doctor::examine) reads what there is, all at once and within time
-//! limits; pure checks make findings of it. Nothing is changed in the cluster, and no secret is read but the public
-//! half of a certificate.
+//! limits; pure checks make findings of it. Nothing is changed in the cluster. Of the Secret with the serving
+//! certificate, which is read where the port cannot be reached, nothing but the certificate is looked at.
 //!
 //! # The report as JSON
 //!
@@ -19,7 +19,7 @@
 //!     "object": {"kind": "HorizontalPodAutoscaler", "namespace": "agents", "name": "tools"},
 //!     "found": "one line",
 //!     "expected": "one line",
-//!     "fix": "a command or a line of YAML",
+//!     "fix": "a command or YAML, one line or more",
 //!     "metric": {"name": "queue_length", "level": "External", "value": "30", "timestamp": "…", "ageSeconds": 2}
 //!   }],
 //!   "summary": {"ok": 12, "warning": 1, "failure": 1, "unknown": 0}
@@ -110,7 +110,7 @@ pub struct Finding {
     /// One line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<String>,
-    /// A command or a line of YAML to copy.
+    /// A command or YAML to copy; alternatives and rules have a line each.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

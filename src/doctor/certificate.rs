@@ -36,9 +36,8 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
         Ok(shown) => shown,
         Err(why) => return vec![unseen(facts, why)],
     };
-    let (own, intermediates) = match shown.chain.split_first() {
-        Some(chain) => chain,
-        None => return vec![Check::Certificate.failure(place(shown), "no certificate is shown")],
+    let Some((own, intermediates)) = shown.chain.split_first() else {
+        return vec![Check::Certificate.failure(place(shown), "no certificate is shown").fix(elsewhere(facts))];
     };
     let mut findings = vec![own_certificate(shown, own, facts)];
     let found = facts.api_services.iter().filter_map(|(name, asked)| Some((*name, asked.as_ref().ok()?.as_ref()?)));
@@ -177,21 +176,21 @@ fn bundle(
             .failure(object, what)
             .expected("the CA that has signed the serving certificate")
             .fix(patch(name, facts)),
-        Ok(roots) => still_good(object, &roots, now).unwrap_or_else(|finding| finding.fix(patch(name, facts))),
+        Ok(roots) => fitting(name, &roots, facts),
     }
 }
 
-fn still_good(object: ObjectName, roots: &[CertificateDer<'_>], now: Timestamp) -> Result<Finding, Finding> {
+/// For how long the last of the bundle is good.
+fn fitting(name: &str, roots: &[CertificateDer<'_>], facts: &Facts) -> Finding {
+    let (object, now) = (object(name), facts.server_now());
     let until = roots.iter().filter_map(|root| validity(root).ok()).map(|(_, until)| until).max();
-    let Some(until) = until else { return Ok(Check::Certificate.ok(object, "its caBundle fits")) };
+    let Some(until) = until else { return Check::Certificate.ok(object, "its caBundle fits") };
     let left = days_left(until, now);
-    match expires_soon(until, now) {
-        true => {
-            let finding = Check::Certificate.warning(object, format!("its caBundle fits, and is {left}"));
-            Err(finding.expected("a CA that is valid for 14 days or more"))
-        }
-        false => Ok(Check::Certificate.ok(object, format!("its caBundle fits, {left}"))),
+    if expires_soon(until, now) {
+        let finding = Check::Certificate.warning(object, format!("its caBundle fits, and is {left}"));
+        return finding.expected("a CA that is valid for 14 days or more").fix(patch(name, facts));
     }
+    Check::Certificate.ok(object, format!("its caBundle fits, {left}"))
 }
 
 /// Takes the bundle from the Secret that Plimsoll keeps its certificate in.
@@ -225,12 +224,13 @@ pub(super) fn verify(
     match verifier.verify_server_cert(own, intermediates, &server, &[], now) {
         // Who signs itself is in the bundle itself; other verifiers than this one take that.
         _ if roots.iter().any(|root| **root == **own) => Ok(()),
-        Ok(_) => Ok(()),
-        Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+        // A CA that was made anew has the name of the old one, and another key.
+        Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
             Err("it is signed by another CA".into())
         }
-        // Told of the certificate itself.
-        Err(rustls::Error::InvalidCertificate(
+        // The name is told of the certificate itself.
+        Ok(_)
+        | Err(rustls::Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         )) => Ok(()),
         Err(error) => Err(one_line(&error)),

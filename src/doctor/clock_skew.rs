@@ -20,13 +20,13 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
 }
 
 fn own(facts: &Facts) -> Finding {
-    let object = ObjectName::cluster("Clock", if facts.place.is_pod { "of this node" } else { "of this machine" });
+    let object = ObjectName::cluster("Clock", if facts.place.is_pod { "this node" } else { "this machine" });
     let ahead = match &facts.server_ahead_seconds {
         Ok(ahead) => *ahead,
         Err(why) => return Check::Clock.unknown(object, why),
     };
     let found = format!(
-        "is {:.0} s {} that of the kube-apiserver",
+        "its clock is {:.0} s {} that of the kube-apiserver",
         ahead.abs(),
         if ahead > 0.0 { "behind" } else { "ahead of" }
     );

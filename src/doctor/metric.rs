@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::autoscaling::v2::{self, MetricTarget};
 
+use crate::api::{CUSTOM_GROUP, EXTERNAL_GROUP};
 use crate::config::one_line;
 use crate::doctor::facts::{Autoscaler, Facts, Item, Reading};
 use crate::doctor::{Check, Finding, MetricFound, ObjectName};
@@ -74,7 +75,7 @@ fn judged(autoscaler: &Autoscaler, name: &str, target: &MetricTarget, reading: &
         Reading::Refused { level, message } => Check::Metrics
             .failure(object, format!("{level} metric {name} is not served: {message}"))
             .expected("a value; without one the autoscaler does not scale down, and alone not at all")
-            .fix("kubectl get --raw /apis/custom.metrics.k8s.io/v1beta2 # what is served")
+            .fix(served(level))
             .metric(none(level)),
         Reading::Unasked { level, why } => {
             let unknown = Check::Metrics.unknown(object, format!("{level} metric {name} cannot be asked for: {why}"));
@@ -96,7 +97,7 @@ fn valued(
     let sum = items.iter().fold(0_i64, |sum, item| sum.saturating_add(item.milli));
     let count = i64::try_from(items.len()).unwrap_or(i64::MAX).max(1);
     let oldest = items.iter().filter_map(|item| item.timestamp).min();
-    let age = oldest.map(|oldest| (now.0 - oldest.0).div_euclid(1000));
+    let age = oldest.map(|oldest| (now.0 - oldest.0).div_euclid(1000)).map(rounded);
     let value = match level {
         "Pod" if count > 1 => format!("{} on average of {count} pods", written(sum / count)),
         "Pod" => format!("{} in 1 pod", written(sum)),
@@ -120,16 +121,27 @@ fn valued(
                 "a value that is at most {} s old: the controller takes any age for now",
                 AGE_MAX.as_secs()
             ))
-            .fix("kubectl get --raw /apis/custom.metrics.k8s.io # who serves it?"),
+            .fix(served(level)),
         _ => Check::Metrics.ok(object, found),
     }
     .metric(metric)
 }
 
-/// Clocks are compared to about a second.
+/// Clocks are compared to about a second, and timestamps have whole seconds.
+fn rounded(age: i64) -> i64 {
+    if (-2..0).contains(&age) { 0 } else { age }
+}
+
+/// How to see what is served.
+fn served(level: &str) -> String {
+    let (group, version) = if level == "External" { (EXTERNAL_GROUP, "v1beta1") } else { (CUSTOM_GROUP, "v1beta2") };
+    format!("kubectl get --raw /apis/{group}/{version} # what is served")
+}
+
 fn aged(age: Option<i64>) -> String {
     match age {
-        Some(age) => format!(", {} s old", age.max(0)),
+        Some(age) if age < 0 => format!(", {} s in the future", -age),
+        Some(age) => format!(", {age} s old"),
         None => ", of unknown age".into(),
     }
 }

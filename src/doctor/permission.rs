@@ -1,13 +1,13 @@
 //! What Plimsoll and the controller of the autoscalers have to be allowed, by SubjectAccessReview.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::apps::v1::Deployment;
 
 use crate::api::{CUSTOM_GROUP, EXTERNAL_GROUP};
 use crate::discovery::kubernetes::{Need, VERBS, needs, resources};
 use crate::doctor::facts::{API_SERVICES, Asked, Configuration, Facts, Review, ServiceName, argument};
 use crate::doctor::{Check, Finding, ObjectName, front_proxy};
-
-use k8s_openapi::api::apps::v1::Deployment;
 
 /// One thing that somebody has to be allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +56,22 @@ pub(super) struct Duties<'a> {
     pub service: &'a ServiceName,
     pub deployment: &'a Asked<Option<Deployment>>,
     pub configuration: &'a Configuration,
+}
+
+/// What is not allowed, but for the verb.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Denied<'p> {
+    group: &'p str,
+    resource: &'p str,
+    namespace: Option<&'p str>,
+    name: Option<&'p str>,
+}
+
+/// A rule of a role, but for group and verbs.
+#[derive(Default)]
+struct Rule<'p> {
+    resources: BTreeSet<&'p str>,
+    names: BTreeSet<&'p str>,
 }
 
 /// The service account that kube-controller-manager uses with `--use-service-account-credentials`.
@@ -226,23 +242,24 @@ fn object(purpose: Purpose, facts: &Facts) -> ObjectName {
     }
 }
 
-/// `list, watch pods, services (all namespaces)`.
+/// `list, watch pods; get secrets NAME in NAMESPACE`.
 fn listed(denied: &[&Permission]) -> String {
-    let mut by_resource: BTreeMap<(String, Option<&str>, Option<&str>), Vec<&str>> = BTreeMap::new();
-    for permission in denied {
-        let resource = match permission.group.as_str() {
-            "" => permission.resource.clone(),
-            group => format!("{}.{group}", permission.resource),
-        };
-        let place = (resource, permission.namespace.as_deref(), permission.name.as_deref());
-        by_resource.entry(place).or_default().push(permission.verb);
-    }
-    let words = by_resource.iter().map(|((resource, namespace, name), verbs)| {
-        let name = name.map(|name| format!(" {name}")).unwrap_or_default();
-        let place = namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
-        format!("{} {resource}{name}{place}", verbs.join(", "))
+    let words = verbs_by_place(denied).into_iter().map(|(place, verbs)| {
+        let group = if place.group.is_empty() { String::new() } else { format!(".{}", place.group) };
+        let name = place.name.map(|name| format!(" {name}")).unwrap_or_default();
+        let namespace = place.namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
+        format!("{} {}{group}{name}{namespace}", verbs.join(", "), place.resource)
     });
     words.collect::<Vec<_>>().join("; ")
+}
+
+fn verbs_by_place<'p>(denied: &[&'p Permission]) -> BTreeMap<Denied<'p>, Vec<&'static str>> {
+    let mut verbs: BTreeMap<Denied<'p>, Vec<&'static str>> = BTreeMap::new();
+    for Permission { verb, group, resource, namespace, name, .. } in denied {
+        let place = Denied { group, resource, namespace: namespace.as_deref(), name: name.as_deref() };
+        verbs.entry(place).or_default().push(*verb);
+    }
+    verbs
 }
 
 fn expected(purpose: Purpose) -> &'static str {
@@ -273,29 +290,20 @@ fn fix(purpose: Purpose, denied: &[&Permission], facts: &Facts) -> String {
     }
 }
 
-/// One rule for each API group and name.
+/// One rule for each API group and list of verbs.
 fn rules(denied: &[&Permission]) -> String {
-    let mut groups: BTreeMap<(&str, Vec<&'static str>), (Vec<&str>, Vec<&str>)> = BTreeMap::new();
-    let mut verbs: BTreeMap<(&str, &str, Option<&str>), Vec<&'static str>> = BTreeMap::new();
-    for permission in denied {
-        let key = (permission.group.as_str(), permission.resource.as_str(), permission.name.as_deref());
-        let known = verbs.entry(key).or_default();
-        if !known.contains(&permission.verb) {
-            known.push(permission.verb);
-        }
+    let mut rules: BTreeMap<(&str, String), Rule<'_>> = BTreeMap::new();
+    for (place, verbs) in verbs_by_place(denied) {
+        let rule = rules.entry((place.group, verbs.join(", "))).or_default();
+        rule.resources.insert(place.resource);
+        rule.names.extend(place.name);
     }
-    for ((group, resource, name), verbs) in verbs {
-        let (resources, names) = groups.entry((group, verbs)).or_default();
-        if !resources.contains(&resource) {
-            resources.push(resource);
-        }
-        names.extend(name);
-    }
-    let rule = |((group, verbs), (resources, names)): (&(&str, Vec<&str>), &(Vec<&str>, Vec<&str>))| {
+    let line = |((group, verbs), rule): (&(&str, String), &Rule<'_>)| {
+        let listed = |names: &BTreeSet<&str>| names.iter().copied().collect::<Vec<_>>().join(", ");
         let group = if group.is_empty() { "\"\"" } else { *group };
-        let names = if names.is_empty() { String::new() } else { format!(", resourceNames: [{}]", names.join(", ")) };
-        let (resources, verbs) = (resources.join(", "), verbs.join(", "));
-        format!("- {{apiGroups: [{group}], resources: [{resources}]{names}, verbs: [{verbs}]}}")
+        let only =
+            if rule.names.is_empty() { String::new() } else { format!(", resourceNames: [{}]", listed(&rule.names)) };
+        format!("- {{apiGroups: [{group}], resources: [{}]{only}, verbs: [{verbs}]}}", listed(&rule.resources))
     };
-    groups.iter().map(rule).collect::<Vec<_>>().join("\n")
+    rules.iter().map(line).collect::<Vec<_>>().join("\n")
 }

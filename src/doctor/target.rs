@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use hyper::StatusCode;
+
 use crate::config::one_line;
 use crate::doctor::certificate::elsewhere;
 use crate::doctor::facts::{ActiveTarget, Facts, TargetList};
@@ -10,11 +12,17 @@ use crate::doctor::{Check, Finding, ObjectName};
 /// Targets that are told one by one; a fleet that is down has one cause.
 const TOLD_MAX: usize = 10;
 
+/// Lets whoever is meant see the pages of Plimsoll.
+const VIEW: &str = "kubectl create clusterrolebinding plimsoll-viewer --clusterrole=plimsoll-viewer --user=USER";
+
 const ANNOTATE: &str = "annotations: {prometheus.io/scrape: \"true\", prometheus.io/port: \"8080\"}";
 
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     let list = match &facts.targets {
         Ok(list) => list,
+        Err(why) if why.contains(&StatusCode::FORBIDDEN.to_string()) => {
+            return vec![Check::Targets.unknown(all(), why).fix(VIEW)];
+        }
         Err(why) => return vec![Check::Targets.unknown(all(), why).fix(elsewhere(facts))],
     };
     let mut findings = vec![summary(list)];
