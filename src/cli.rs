@@ -3,6 +3,7 @@
 pub mod check;
 pub mod cluster;
 pub mod demo;
+pub mod doctor;
 pub mod schema;
 pub mod serve;
 
@@ -30,6 +31,8 @@ pub enum Command {
     Demo(demo::Args),
     /// Validate configuration files without running anything.
     Check(check::Args),
+    /// Examine a Plimsoll in a cluster: what is wrong, and how to mend it.
+    Doctor(doctor::Args),
     /// Print the JSON Schema of the configuration file, for editors.
     Schema(schema::Args),
 }

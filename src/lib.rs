@@ -109,4 +109,5 @@ pub mod telemetry;
 
 pub mod cli;
 pub mod demo;
+pub mod doctor;
 pub mod hpa;

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::Write;
-use std::process::ExitCode;
+use std::process::{ExitCode, Termination};
 use std::time::Duration;
 
 use clap::Parser;
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Check(args) => cli::check::run(&args),
         Command::Schema(args) => cli::schema::run(&args),
         Command::Serve(args) => run(&telemetry, "info", Hangup::Ignored, |shutdown| cli::serve::run(*args, shutdown)),
+        Command::Doctor(args) => run(&telemetry, "error", Hangup::Ends, |shutdown| cli::doctor::run(args, shutdown)),
         Command::Demo(args) => run(&telemetry, "error", Hangup::Ends, |shutdown| cli::demo::run(args, shutdown)),
     }
 }
@@ -42,7 +43,7 @@ enum Hangup {
 }
 
 /// Runs an async command until it ends or a signal asks it to.
-fn run<F: Future<Output = anyhow::Result<()>>>(
+fn run<T: Termination, F: Future<Output = anyhow::Result<T>>>(
     options: &plimsoll::telemetry::Options,
     default_level: &str,
     hangup: Hangup,
@@ -63,16 +64,16 @@ fn run<F: Future<Output = anyhow::Result<()>>>(
     };
     telemetry.finish();
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(done) => done.report(),
         Err(error) => failed(&*error),
     }
 }
 
 /// The first SIGINT or SIGTERM asks for a clean end, the second one ends at once.
-async fn until_signalled<F: Future<Output = anyhow::Result<()>>>(
+async fn until_signalled<T, F: Future<Output = anyhow::Result<T>>>(
     hangup: Hangup,
     command: impl FnOnce(CancellationToken) -> F,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<T> {
     let shutdown = CancellationToken::new();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut hung_up = signal(SignalKind::hangup())?;

@@ -38,6 +38,8 @@ mod process;
 mod image;
 // The OpenAPI documents: consistent, true of the answers, and found by kubectl explain.
 mod openapi;
+// The doctor: each fault of a cluster is named, and what is well is not.
+mod doctor;
 // The demo: what it prints works as printed.
 mod demo;
 // Rates, quantiles and sums as Prometheus 2 and 3 compute them.

@@ -30,14 +30,23 @@ impl Cluster {
     /// # Errors
     /// What is wrong with the kubeconfig or the service account; a cluster that does not answer is no error.
     pub fn config(&self) -> anyhow::Result<Option<Config>> {
-        let files: Vec<_> = self.kubeconfig.iter().flat_map(std::env::split_paths).collect();
-        let files: Vec<_> = files.into_iter().filter(|file| !file.as_os_str().is_empty()).collect();
+        let files = self.files();
         if !files.is_empty() {
             return of_files(&files).map(Some);
         }
-        let is_pod = std::env::var_os(SERVICE_HOST).is_some() && Path::new(SERVICE_ACCOUNT_TOKEN).exists();
         let of_pod = || Config::incluster().map_err(|error| anyhow!("the service account of this pod: {error}"));
-        is_pod.then(of_pod).transpose()
+        self.is_pod().then(of_pod).transpose()
+    }
+
+    /// Whether it is that whose pod this is.
+    pub fn is_pod(&self) -> bool {
+        let has_account = std::env::var_os(SERVICE_HOST).is_some() && Path::new(SERVICE_ACCOUNT_TOKEN).exists();
+        has_account && self.files().is_empty()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let files = self.kubeconfig.iter().flat_map(std::env::split_paths);
+        files.filter(|file| !file.as_os_str().is_empty()).collect()
     }
 }
 

@@ -34,7 +34,7 @@ mod watches;
 
 pub(super) use health::Health;
 pub(super) use index::Index;
-pub use kind::{VERBS, resources};
+pub use kind::{Need, VERBS, needs, resources};
 pub(super) use metrics::Metrics;
 
 use std::collections::{BTreeSet, HashSet};

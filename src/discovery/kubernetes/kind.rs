@@ -3,7 +3,20 @@
 use kube::core::ApiResource;
 
 use super::index::Kind;
-use crate::config::Role;
+use super::watches;
+use crate::config::{KubernetesSd, Role};
+
+/// What an account must be allowed for some sources: [`VERBS`] on a resource.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Need {
+    /// Empty for the core.
+    pub group: &'static str,
+    pub resource: &'static str,
+    /// `None` for all namespaces.
+    pub namespace: Option<String>,
+    /// Single objects are read where a monitor names them, and else it is not needed.
+    pub is_for_references: bool,
+}
 
 /// Group of the monitors of the Prometheus operator.
 const MONITORING: &str = "monitoring.coreos.com";
@@ -33,6 +46,24 @@ pub const VERBS: [&str; 2] = ["list", "watch"];
 /// Group and plural of everything that is watched: what an account must be allowed for all roles together.
 pub fn resources() -> impl Iterator<Item = (&'static str, &'static str)> {
     WHOLE.into_iter().chain(SINGLE).map(|kind| (kind.group(), kind.resource()))
+}
+
+/// What these sources need, and no more.
+pub fn needs(sds: &[KubernetesSd]) -> Vec<Need> {
+    let need = |kind: Kind, namespace, is_for_references| Need {
+        group: kind.group(),
+        resource: kind.resource(),
+        namespace,
+        is_for_references,
+    };
+    let wanted = watches::wanted(sds);
+    let monitored = wanted.iter().filter(|scope| scope.kind.is_optional());
+    let references = monitored.flat_map(|scope| SINGLE.map(|kind| need(kind, scope.namespace.clone(), true)));
+    let whole = wanted.iter().map(|scope| need(scope.kind, scope.namespace.clone(), false));
+    let mut needs: Vec<Need> = whole.chain(references).collect();
+    needs.sort();
+    needs.dedup();
+    needs
 }
 
 // === impl Role ===

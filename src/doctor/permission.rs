@@ -1,0 +1,309 @@
+//! What Plimsoll and the controller of the autoscalers have to be allowed, by SubjectAccessReview.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::apps::v1::Deployment;
+
+use crate::api::{CUSTOM_GROUP, EXTERNAL_GROUP};
+use crate::discovery::kubernetes::{Need, VERBS, needs, resources};
+use crate::doctor::facts::{API_SERVICES, Asked, Configuration, Facts, Review, ServiceName, argument};
+use crate::doctor::{Check, Finding, ObjectName, front_proxy};
+
+/// One thing that somebody has to be allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permission {
+    pub purpose: Purpose,
+    pub verb: &'static str,
+    /// Empty for the core.
+    pub group: String,
+    pub resource: String,
+    /// `None` for all namespaces, and for what has none.
+    pub namespace: Option<String>,
+    /// The only object.
+    pub name: Option<String>,
+}
+
+/// What it is for. Each is told in one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// To ask who sends a token, and what a user may do.
+    Reviews,
+    /// To know the front proxy.
+    FrontProxy,
+    /// To know what is to be scraped.
+    Discovery,
+    /// To read what monitors name.
+    References,
+    /// To have a serving certificate.
+    Certificate,
+    /// To keep the caBundle of its APIServices.
+    CaBundles,
+    /// The autoscalers' own: Pods and Object metrics.
+    CustomMetrics,
+    /// External metrics.
+    ExternalMetrics,
+}
+
+/// A user with the groups that an authenticated one has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Account {
+    pub user: String,
+    pub groups: Vec<String>,
+}
+
+/// Who Plimsoll is, and what it does.
+pub(super) struct Duties<'a> {
+    pub service: &'a ServiceName,
+    pub deployment: &'a Asked<Option<Deployment>>,
+    pub configuration: &'a Configuration,
+}
+
+/// What is not allowed, but for the verb.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Denied<'p> {
+    group: &'p str,
+    resource: &'p str,
+    namespace: Option<&'p str>,
+    name: Option<&'p str>,
+}
+
+/// A rule of a role, but for group and verbs.
+#[derive(Default)]
+struct Rule<'p> {
+    resources: BTreeSet<&'p str>,
+    names: BTreeSet<&'p str>,
+}
+
+/// The service account that kube-controller-manager uses with `--use-service-account-credentials`.
+pub(super) const CONTROLLER: &str = "horizontal-pod-autoscaler";
+
+// === impl Duties ===
+
+impl Duties<'_> {
+    /// Everything that is to be asked.
+    pub(super) fn permissions(&self) -> Vec<Permission> {
+        let mut permissions = vec![
+            allowed(Purpose::Reviews, "create", "authentication.k8s.io", "tokenreviews"),
+            allowed(Purpose::Reviews, "create", "authorization.k8s.io", "subjectaccessreviews"),
+            allowed(Purpose::CustomMetrics, "get", CUSTOM_GROUP, "*"),
+            allowed(Purpose::ExternalMetrics, "list", EXTERNAL_GROUP, "*"),
+        ];
+        let config_map = (Some(front_proxy::NAMESPACE.to_owned()), Some(front_proxy::NAME.to_owned()));
+        permissions.extend(single(Purpose::FrontProxy, &["get", "list", "watch"], "", "configmaps", &config_map));
+        permissions.extend(self.discovery());
+        permissions.extend(self.certificate());
+        permissions
+    }
+
+    fn discovery(&self) -> Vec<Permission> {
+        let wanted = match self.configuration {
+            Configuration::Known { config, .. } => {
+                let sds: Vec<_> = config.jobs.iter().flat_map(|job| &job.kubernetes_sd).cloned().collect();
+                needs(&sds)
+            }
+            Configuration::Bad { .. } | Configuration::Unknown(_) => all_needs(),
+        };
+        let verbs = |need: Need| {
+            let purpose = if need.is_for_references { Purpose::References } else { Purpose::Discovery };
+            VERBS.map(|verb| Permission {
+                namespace: need.namespace.clone(),
+                ..allowed(purpose, verb, need.group, need.resource)
+            })
+        };
+        wanted.into_iter().flat_map(verbs).collect()
+    }
+
+    /// What the mode of the serving certificate takes.
+    fn certificate(&self) -> Vec<Permission> {
+        let of = |flag| argument(self.deployment, flag).map(str::to_owned);
+        let in_own = |name: String| (Some(self.service.namespace.clone()), Some(name));
+        if let Some(name) = of("--tls-self-managed-secret") {
+            let verbs = ["get", "list", "watch", "update"];
+            let mut all = single(Purpose::Certificate, &verbs, "", "secrets", &in_own(name));
+            for name in API_SERVICES {
+                let (place, verbs) = ((None, Some(name.to_owned())), ["get", "list", "watch", "patch"]);
+                all.extend(single(Purpose::CaBundles, &verbs, "apiregistration.k8s.io", "apiservices", &place));
+            }
+            return all;
+        }
+        let Some(name) = of("--tls-secret") else { return Vec::new() };
+        single(Purpose::Certificate, &["get", "list", "watch"], "", "secrets", &in_own(name))
+    }
+}
+
+/// Where it is not known what Plimsoll does.
+fn all_needs() -> Vec<Need> {
+    let need = |(group, resource)| Need { group, resource, namespace: None, is_for_references: false };
+    resources().map(need).collect()
+}
+
+fn allowed(purpose: Purpose, verb: &'static str, group: &str, resource: &str) -> Permission {
+    Permission { purpose, verb, group: group.into(), resource: resource.into(), namespace: None, name: None }
+}
+
+fn single(
+    purpose: Purpose,
+    verbs: &[&'static str],
+    group: &str,
+    resource: &str,
+    (namespace, name): &(Option<String>, Option<String>),
+) -> Vec<Permission> {
+    let one = |verb: &&'static str| Permission {
+        namespace: namespace.clone(),
+        name: name.clone(),
+        ..allowed(purpose, verb, group, resource)
+    };
+    verbs.iter().map(one).collect()
+}
+
+// === impl Account ===
+
+impl Account {
+    pub(super) fn of(namespace: &str, name: &str) -> Self {
+        Self {
+            user: format!("system:serviceaccount:{namespace}:{name}"),
+            groups: vec![
+                "system:serviceaccounts".into(),
+                format!("system:serviceaccounts:{namespace}"),
+                "system:authenticated".into(),
+            ],
+        }
+    }
+
+    /// Whose rights the autoscalers' requests have.
+    pub(super) fn of_controller(has_own: &Asked<bool>) -> Self {
+        match has_own {
+            Ok(false) => {
+                Self { user: "system:kube-controller-manager".into(), groups: vec!["system:authenticated".into()] }
+            }
+            Ok(true) | Err(_) => Self::of(front_proxy::NAMESPACE, CONTROLLER),
+        }
+    }
+}
+
+// === impl Purpose ===
+
+impl Purpose {
+    pub(super) fn is_of_controller(self) -> bool {
+        matches!(self, Self::CustomMetrics | Self::ExternalMetrics)
+    }
+
+    fn meaning(self) -> &'static str {
+        match self {
+            Self::Reviews => "ask who sends a token and what a user may do",
+            Self::FrontProxy => "read who the front proxy is",
+            Self::Discovery => "find what is to be scraped",
+            Self::References => "read the Secrets and ConfigMaps that monitors name",
+            Self::Certificate => "have its serving certificate",
+            Self::CaBundles => "keep the caBundle of its APIServices",
+            Self::CustomMetrics => "read Pods and Object metrics",
+            Self::ExternalMetrics => "read External metrics",
+        }
+    }
+}
+
+// === the check ===
+
+pub(super) fn check(facts: &Facts) -> Vec<Finding> {
+    let mut groups: BTreeMap<Purpose, Vec<&Review>> = BTreeMap::new();
+    for review in &facts.reviews {
+        groups.entry(review.permission.purpose).or_default().push(review);
+    }
+    groups.into_iter().map(|(purpose, reviews)| judged(purpose, &reviews, facts)).collect()
+}
+
+fn judged(purpose: Purpose, reviews: &[&Review], facts: &Facts) -> Finding {
+    let (object, meaning) = (object(purpose, facts), purpose.meaning());
+    if let Some(why) = reviews.iter().find_map(|review| review.is_allowed.as_ref().err()) {
+        let unknown = Check::Permissions.unknown(object, format!("whether it may {meaning} cannot be asked: {why}"));
+        return unknown.fix("ask as somebody who may create subjectaccessreviews.authorization.k8s.io");
+    }
+    let denied: Vec<&Permission> =
+        reviews.iter().filter(|review| review.is_allowed == Ok(false)).map(|review| &review.permission).collect();
+    if denied.is_empty() {
+        return Check::Permissions.ok(object, format!("may {meaning}"));
+    }
+    let found = format!("may not {meaning}: it may not {}", listed(&denied));
+    // Without the configuration nobody knows which of it is needed.
+    let is_sure = purpose != Purpose::Discovery || matches!(facts.configuration, Configuration::Known { .. });
+    let finding = match is_sure && purpose != Purpose::References {
+        true => Check::Permissions.failure(object, found),
+        false => Check::Permissions.warning(object, format!("{found}; needed where its configuration asks for it")),
+    };
+    finding.expected(expected(purpose)).fix(fix(purpose, &denied, facts))
+}
+
+fn object(purpose: Purpose, facts: &Facts) -> ObjectName {
+    let namespace = &facts.place.service.namespace;
+    match (purpose.is_of_controller(), &facts.has_controller_account) {
+        (false, _) => ObjectName::namespaced("ServiceAccount", namespace, facts.account()),
+        (true, Ok(false)) => ObjectName::cluster("User", "system:kube-controller-manager"),
+        (true, _) => ObjectName::namespaced("ServiceAccount", front_proxy::NAMESPACE, CONTROLLER),
+    }
+}
+
+/// `list, watch pods; get secrets NAME in NAMESPACE`.
+fn listed(denied: &[&Permission]) -> String {
+    let words = verbs_by_place(denied).into_iter().map(|(place, verbs)| {
+        let group = if place.group.is_empty() { String::new() } else { format!(".{}", place.group) };
+        let name = place.name.map(|name| format!(" {name}")).unwrap_or_default();
+        let namespace = place.namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
+        format!("{} {}{group}{name}{namespace}", verbs.join(", "), place.resource)
+    });
+    words.collect::<Vec<_>>().join("; ")
+}
+
+fn verbs_by_place<'p>(denied: &[&'p Permission]) -> BTreeMap<Denied<'p>, Vec<&'static str>> {
+    let mut verbs: BTreeMap<Denied<'p>, Vec<&'static str>> = BTreeMap::new();
+    for Permission { verb, group, resource, namespace, name, .. } in denied {
+        let place = Denied { group, resource, namespace: namespace.as_deref(), name: name.as_deref() };
+        verbs.entry(place).or_default().push(*verb);
+    }
+    verbs
+}
+
+fn expected(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Reviews => "a binding to ClusterRole system:auth-delegator",
+        Purpose::FrontProxy => "a RoleBinding to Role extension-apiserver-authentication-reader in kube-system",
+        Purpose::Discovery => "these rules in the ClusterRole of Plimsoll, or a Role in each namespace",
+        Purpose::References => "these rules, where monitors name such objects",
+        Purpose::Certificate => "a Role in its namespace for this Secret alone",
+        Purpose::CaBundles => "a ClusterRole for its three APIServices alone",
+        Purpose::CustomMetrics | Purpose::ExternalMetrics => "a ClusterRoleBinding to a ClusterRole with this rule",
+    }
+}
+
+fn fix(purpose: Purpose, denied: &[&Permission], facts: &Facts) -> String {
+    let account = format!("{}:{}", facts.place.service.namespace, facts.account());
+    match purpose {
+        Purpose::Reviews => format!(
+            "kubectl create clusterrolebinding plimsoll-auth-delegator --clusterrole=system:auth-delegator --serviceaccount={account}"
+        ),
+        Purpose::FrontProxy => format!(
+            "kubectl -n kube-system create rolebinding plimsoll-authentication-reader --role=extension-apiserver-authentication-reader --serviceaccount={account}"
+        ),
+        Purpose::CustomMetrics | Purpose::ExternalMetrics => {
+            format!("- {{apiGroups: [{CUSTOM_GROUP}, {EXTERNAL_GROUP}], resources: [\"*\"], verbs: [get, list]}}")
+        }
+        _ => rules(denied),
+    }
+}
+
+/// One rule for each API group and list of verbs.
+fn rules(denied: &[&Permission]) -> String {
+    let mut rules: BTreeMap<(&str, String), Rule<'_>> = BTreeMap::new();
+    for (place, verbs) in verbs_by_place(denied) {
+        let rule = rules.entry((place.group, verbs.join(", "))).or_default();
+        rule.resources.insert(place.resource);
+        rule.names.extend(place.name);
+    }
+    let line = |((group, verbs), rule): (&(&str, String), &Rule<'_>)| {
+        let listed = |names: &BTreeSet<&str>| names.iter().copied().collect::<Vec<_>>().join(", ");
+        let group = if group.is_empty() { "\"\"" } else { *group };
+        let only =
+            if rule.names.is_empty() { String::new() } else { format!(", resourceNames: [{}]", listed(&rule.names)) };
+        format!("- {{apiGroups: [{group}], resources: [{}]{only}, verbs: [{verbs}]}}", listed(&rule.resources))
+    };
+    rules.iter().map(line).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,168 @@
+//! Plimsoll's own port: which certificate it shows, and what it answers. Everything ends within a time limit.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use hyper::header::HOST;
+use hyper::{HeaderMap, Request, Response, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use kube::client::ConfigExt;
+use rustls::ClientConfig;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, SignatureScheme};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tower::{BoxError, Layer, ServiceExt};
+
+use crate::config::one_line;
+use crate::doctor::facts::{Asked, Shown};
+use crate::doctor::question::{ANSWER_TIMEOUT, chain};
+
+/// Host and port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ServingPort {
+    pub host: String,
+    pub port: u16,
+}
+
+/// Takes whatever is shown: nothing is sent there, and what it is worth is judged afterwards.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+/// A port that is there answers at once.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Ten thousand targets with errors take about this much.
+const BODY_BYTES_MAX: usize = 64 << 20;
+
+const HTTPS: u16 = 443;
+
+// === impl ServingPort ===
+
+impl ServingPort {
+    /// The place that a URL names.
+    pub(super) fn of(url: &Uri) -> Option<Self> {
+        let host = url.host()?.trim_start_matches('[').trim_end_matches(']');
+        Some(Self { host: host.to_owned(), port: url.port_u16().unwrap_or(HTTPS) })
+    }
+
+    /// The certificates that are shown to who asks for a name.
+    pub(super) async fn shown(&self, name: &str) -> Asked<Shown> {
+        let provider = Arc::new(ring::default_provider());
+        let tls = builder(&provider).dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)));
+        let stream = self.connect(name, tls.with_no_client_auth()).await?;
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        Ok(Shown { place: self.to_string(), chain: chain.iter().cloned().map(CertificateDer::into_owned).collect() })
+    }
+
+    /// The answer at a path to the user that the configuration has, whose roots and names verify this port.
+    pub(super) async fn get(&self, config: &kube::Config, name: &str, path: &str) -> Asked<(StatusCode, String)> {
+        let tls = config.rustls_client_config().map_err(|error| chain(&error))?;
+        let mut request = Request::get(path).header(HOST, name).body(Body::empty()).expect("a path and a DNS name");
+        request.headers_mut().extend(credentials(config).await?);
+        let stream = self.connect(name, tls).await?;
+        let exchange = tokio::time::timeout(ANSWER_TIMEOUT, exchange(stream, request)).await;
+        exchange.map_err(|_| format!("{self} does not answer within {} s", ANSWER_TIMEOUT.as_secs()))?
+    }
+
+    async fn connect(&self, name: &str, tls: ClientConfig) -> Asked<TlsStream<TcpStream>> {
+        let server = ServerName::try_from(name.to_owned()).map_err(|error| one_line(&error))?;
+        let dial = async {
+            let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
+            TlsConnector::from(Arc::new(tls)).connect(server, tcp).await
+        };
+        match tokio::time::timeout(CONNECT_TIMEOUT, dial).await {
+            Ok(stream) => stream.map_err(|error| format!("{self}: {}", chain(&error))),
+            Err(_) => Err(format!("{self} does not answer within {} s", CONNECT_TIMEOUT.as_secs())),
+        }
+    }
+}
+
+impl fmt::Display for ServingPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// One request over a connection of its own.
+async fn exchange(stream: TlsStream<TcpStream>, request: Request<Body>) -> Asked<(StatusCode, String)> {
+    let io = TokioIo::new(stream);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(|error| chain(&error))?;
+    let answer = async {
+        let response = sender.send_request(request).await.map_err(|error| chain(&error))?;
+        let (head, body) = response.into_parts();
+        let body = to_bytes(Body::new(body), BODY_BYTES_MAX).await.map_err(|error| chain(&error))?;
+        Ok((head.status, String::from_utf8_lossy(&body).into_owned()))
+    };
+    let mut answer = std::pin::pin!(answer);
+    // The connection is worked by whoever polls it, and may end before the body has been taken from its buffer.
+    tokio::select! {
+        biased;
+        answer = &mut answer => answer,
+        _ = connection => answer.await,
+    }
+}
+
+/// The header that says who asks, as it would be sent to the kube-apiserver; none for users with certificates.
+async fn credentials(config: &kube::Config) -> Asked<HeaderMap> {
+    let Some(layer) = config.auth_layer().map_err(|error| chain(&error))? else { return Ok(HeaderMap::new()) };
+    let echo = tower::service_fn(|request: Request<Body>| async move {
+        let mut response = Response::new(Body::empty());
+        *response.headers_mut() = request.into_parts().0.headers;
+        Ok::<_, BoxError>(response)
+    });
+    let echoed = layer.layer(echo).oneshot(Request::new(Body::empty())).await;
+    let echoed = echoed.map_err(|error| format!("the credentials cannot be read: {}", one_line(&error)))?;
+    Ok(echoed.into_parts().0.headers)
+}
+
+fn builder(provider: &Arc<CryptoProvider>) -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
+    ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .expect("the provider has the ciphers of TLS 1.2 and 1.3")
+}
+
+// === impl AnyCertificate ===
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
