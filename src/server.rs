@@ -24,7 +24,8 @@ use crate::discovery::{self, Discovery, SourceStates};
 use crate::model::Inventory;
 use crate::scrape::{self, Plan, Scraper};
 use crate::serving::authentication::{self, Authentication, Trust, TrustWatch};
-use crate::serving::{self, BindError, Certificate, CertificateError, Clients};
+use crate::serving::rate_limits::{self, RateLimits};
+use crate::serving::{self, BindError, Certificate, CertificateError, Clients, Connections, Limits};
 use crate::storage::Storage;
 use crate::telemetry;
 use reload::Reload;
@@ -40,6 +41,8 @@ pub struct Options {
     /// The cluster to work in: its front proxy is whom requests are believed. `None` without one: nobody is
     /// authenticated, and only this machine can ask.
     pub kubernetes: Option<kube::Config>,
+    /// What a client may take of the port.
+    pub limits: Limits,
     /// Requests under way at shutdown get this long.
     pub drain_timeout: Duration,
     pub clock: Clock,
@@ -107,15 +110,16 @@ const READ_TIMEOUT: Duration = Duration::from_secs(300);
 /// # Errors
 /// [`StartError`] when the port, the certificate or the credentials for the cluster cannot be used.
 pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Running, StartError> {
-    let Options { config, config_file, address, certificate, kubernetes, drain_timeout, clock } = options;
+    let Options { config, config_file, address, certificate, kubernetes, limits, drain_timeout, clock } = options;
     let certificate = certificate.load()?;
     let cluster = kubernetes.map(client).transpose()?;
     let clients = if cluster.is_some() { Clients::Authenticated } else { Clients::Local };
-    let listener = serving::bind(address, clients).await?;
+    let mut listener = serving::bind_with(address, clients, limits).await?;
+    listener.answer = |oversize| Status::too_large(oversize.code(), oversize).into_response();
     let address = listener.address;
     let certificate_pem = certificate.pem.clone();
     let Parts { reload, discovery, scraper, inventory, trust, router } =
-        Parts::build(config, config_file, &clock, cluster);
+        Parts::build(config, config_file, &clock, cluster, listener.connections.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(named("reload", reload.run(shutdown.clone())));
     tasks.spawn(named("discovery", discovery.run(shutdown.clone())));
@@ -162,9 +166,16 @@ impl CertificateSource {
 
 impl Parts {
     /// Makes the parts and the channels between them; none of them runs yet.
-    fn build(config: Config, config_file: Option<PathBuf>, clock: &Clock, cluster: Option<kube::Client>) -> Self {
+    fn build(
+        config: Config,
+        config_file: Option<PathBuf>,
+        clock: &Clock,
+        cluster: Option<kube::Client>,
+        connections: Connections,
+    ) -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
         register_build(&mut registry);
+        connections.register(&mut registry);
         let storage = Storage::default();
         registry.register_collector(Box::new(storage.clone()));
         let sources = SourceStates::default();
@@ -184,6 +195,9 @@ impl Parts {
         let discovery = Discovery { config: config.clone(), publish, states, clock: clock.clone(), metrics, cluster };
         let metrics = scrape::Metrics::register(&mut registry);
         let scraper = Scraper { storage: storage.clone(), plan, clock: clock.clone(), metrics };
+        let limits = RateLimits::new(config.clone(), connections, |too_many| {
+            Status::too_many_requests(too_many, too_many.retry_after_seconds()).into_response()
+        });
         let api_metrics = api::Metrics::register(&mut registry);
         let (checks, registry) = (Arc::new(checks), Arc::new(registry));
         let (shared, times) = (storage.clone(), clock.clone());
@@ -192,7 +206,10 @@ impl Parts {
         let api = Api { config, inventory: inventory.clone(), storage, clock: clock.clone(), metrics, pages };
         let router = admin.router().merge(api.router());
         let router = match authentication {
-            Some(state) => router.layer(middleware::from_fn_with_state(state, authentication::authenticate)),
+            Some(state) => router
+                .layer(middleware::from_fn_with_state(limits.clone(), rate_limits::limit_users))
+                .layer(middleware::from_fn_with_state(state, authentication::authenticate))
+                .layer(middleware::from_fn_with_state(limits, rate_limits::limit_failures)),
             None => router,
         };
         let router = router.layer(middleware::from_fn(telemetry::correlate));

@@ -15,6 +15,8 @@ mod workloads;
 // Brokers whose numbers are known beforehand.
 mod fleet;
 
+// An autoscaler while the port is attacked.
+mod attack;
 // Whose numbers a target has: owners up the chain, Services, Namespaces.
 mod discovery;
 // What kubectl reads, finds and describes.

@@ -1,7 +1,7 @@
 //! Every failure as a Kubernetes `Status`, in one table of constructors.
 //!
-//! The message is all that an operator sees of an answer in `kubectl describe hpa`. There is never a
-//! `Retry-After`: client-go would sleep on it inside an HPA worker.
+//! The message is all that an operator sees of an answer in `kubectl describe hpa`. There is no `Retry-After` but with
+//! 429, which the cluster itself never gets: client-go would sleep on it inside an HPA worker.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -15,6 +15,8 @@ pub struct Status {
     pub code: StatusCode,
     pub reason: &'static str,
     pub message: String,
+    /// Seconds after which to ask again, with 429.
+    pub retry_after: Option<u64>,
 }
 
 // === impl Status ===
@@ -31,6 +33,18 @@ impl Status {
     /// Nobody is known to ask.
     pub fn unauthorized(why: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", format!("Unauthorized: {why}"))
+    }
+
+    /// The client asks too often.
+    pub fn too_many_requests(why: impl std::fmt::Display, retry_after: u64) -> Self {
+        let status = Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", why.to_string());
+        Self { retry_after: Some(retry_after), ..status }
+    }
+
+    /// The request is larger than any that could be answered.
+    pub fn too_large(code: StatusCode, why: impl std::fmt::Display) -> Self {
+        let reason = if code == StatusCode::PAYLOAD_TOO_LARGE { "RequestEntityTooLarge" } else { "BadRequest" };
+        Self::new(code, reason, why.to_string())
     }
 
     /// A path that is no resource of this API.
@@ -56,7 +70,7 @@ impl Status {
     }
 
     fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: one_line(message.into()) }
+        Self { code, reason, message: one_line(message.into()), retry_after: None }
     }
 }
 
@@ -80,10 +94,13 @@ impl From<provider::Error> for Status {
 
 impl IntoResponse for Status {
     fn into_response(self) -> Response {
-        let body = json!({
+        let mut body = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message, "reason": self.reason, "code": self.code.as_u16(),
         });
+        if let Some(seconds) = self.retry_after {
+            body["details"] = json!({ "retryAfterSeconds": seconds });
+        }
         let headers = [
             (header::CONTENT_TYPE, "application/json"),
             (header::CACHE_CONTROL, "no-cache, private"),
@@ -93,6 +110,7 @@ impl IntoResponse for Status {
         if self.code == StatusCode::METHOD_NOT_ALLOWED {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         }
+        response.headers_mut().extend(self.retry_after.map(|seconds| (header::RETRY_AFTER, seconds.into())));
         response
     }
 }

@@ -49,10 +49,11 @@ pub async fn correlate(mut request: Request, next: Next) -> Response {
 fn log(audit_id: &str, method: &str, path: &str, query: &str, code: u16, started: Instant) {
     let duration_seconds = started.elapsed().as_secs_f64();
     // Every autoscaler asks every 15 s, probes come more often: answers that are as they should be say nothing, and a
-    // line would cost as much as the answer. A probe that is not ready yet is no news either.
+    // line would cost as much as the answer. A probe that is not ready yet is no news either. Who asks too often would
+    // fill the log too: those are counted.
     let page = path.split('/').nth(1).unwrap_or_default();
     let is_probe = matches!(page, "livez" | "readyz" | "healthz" | "metrics");
-    if code < 400 || is_probe {
+    if code < 400 || code == 429 || is_probe {
         tracing::debug!(audit_id, method, path, query, code, duration_seconds, "request answered");
     } else {
         tracing::info!(audit_id, method, path, query, code, duration_seconds, "request answered");

@@ -46,6 +46,18 @@ impl Peer {
         self.0.address.ip().to_canonical().is_loopback()
     }
 
+    /// Whether this was found to be the front proxy, when it was last looked at.
+    pub fn is_front_proxy(&self) -> bool {
+        let verdict = self.0.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+        verdict.as_ref().is_some_and(|verdict| verdict.result.is_ok())
+    }
+
+    /// Whether this has shown a certificate that nobody could judge so far.
+    pub fn awaits_trust(&self) -> bool {
+        let verdict = self.0.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+        !self.0.chain.is_empty() && verdict.is_none()
+    }
+
     /// Whether this is the front proxy.
     pub(super) fn verify(&self, trust: &Arc<RequestHeaderTrust>, now: Timestamp) -> Result<(), Refusal> {
         if self.0.chain.is_empty() {
