@@ -14,6 +14,7 @@ mod mistake;
 mod name;
 mod omissions;
 mod pattern;
+mod rate_limit;
 pub mod reader;
 mod structure;
 mod target_group;
@@ -24,6 +25,7 @@ pub use file::schema;
 pub use metric::{Aggregation, Combine, Definition, Level, Matchers, RangeBoundary, Shape, Sharing, Side};
 pub use name::url as check_url;
 pub use omissions::{Omissions, one_line};
+pub use rate_limit::{RateLimits, Tier, Tiers};
 pub use reader::{load, read, text};
 pub use target_group::{PageError, target_groups};
 pub use text_file::read_text;
@@ -43,6 +45,7 @@ pub struct Config {
     pub jobs: Vec<Arc<Job>>,
     pub metrics: Vec<Arc<Definition>>,
     pub limits: Limits,
+    pub rate_limits: RateLimits,
 }
 
 /// One `scrape_configs` entry: how to scrape, and where its targets come from.

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::response::IntoResponse;
 use axum::{Router, middleware};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
@@ -18,14 +19,15 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Admin, Check};
-use crate::api::{self, Api};
+use crate::api::{self, Api, Status};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::discovery::{self, Discovery, SourceStates};
 use crate::model::Inventory;
 use crate::scrape::{self, Plan, Scraper};
 use crate::serving::authentication::TrustWatch;
-use crate::serving::{self, BindError, CertificateError, Clients, Lifetimes, ServiceName};
+use crate::serving::rate_limits::RateLimits;
+use crate::serving::{self, BindError, CertificateError, Clients, Connections, Lifetimes, Limits, ServiceName};
 use crate::storage::Storage;
 use crate::telemetry;
 use access::Access;
@@ -42,6 +44,8 @@ pub struct Options {
     /// The cluster to work in, which says who asks and who may. `None` without one: nobody is authenticated, and only this
     /// machine can ask.
     pub kubernetes: Option<kube::Config>,
+    /// What a client may take of the port.
+    pub limits: Limits,
     /// Requests under way at shutdown get this long.
     pub drain_timeout: Duration,
     pub clock: Clock,
@@ -116,16 +120,19 @@ const READ_TIMEOUT: Duration = Duration::from_secs(300);
 /// # Errors
 /// [`StartError`] when the port, the certificate or the credentials for the cluster cannot be used.
 pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Running, StartError> {
-    let Options { config, config_file, address, certificate, kubernetes, drain_timeout, clock } = options;
+    let Options { config, config_file, address, certificate, kubernetes, limits, drain_timeout, clock } = options;
     let cluster = kubernetes.map(client).transpose()?;
     let clients = if cluster.is_some() { Clients::Authenticated } else { Clients::Local };
     let mut registry = Registry::with_prefix(PREFIX);
     let (certificate, keeper) = certificate.start(cluster.as_ref(), &clock, &mut registry)?;
-    let listener = serving::bind(address, clients).await?;
+    let mut listener = serving::bind_with(address, clients, limits).await?;
+    listener.answer = |oversize| Status::too_large(oversize.code(), oversize).into_response();
     let (address, certificate_pem) = (listener.address, certificate.pem());
     let standing = readiness::certificate(certificate.standing(), clock.clone());
+    let connections = listener.connections.clone();
+    connections.register(&mut registry);
     let Parts { reload, discovery, scraper, inventory, trust, router } =
-        Parts::build(config, config_file, &clock, cluster, registry, standing);
+        Parts::build(config, config_file, &clock, cluster, registry, standing, connections);
     let mut tasks = JoinSet::new();
     tasks.spawn(named("reload", reload.run(shutdown.clone())));
     tasks.spawn(named("discovery", discovery.run(shutdown.clone())));
@@ -171,6 +178,7 @@ impl Parts {
         cluster: Option<kube::Client>,
         mut registry: Registry,
         certificate: Check,
+        connections: Connections,
     ) -> Self {
         register_build(&mut registry);
         let storage = Storage::default();
@@ -193,6 +201,9 @@ impl Parts {
         let discovery = Discovery { config: config.clone(), publish, states, clock: clock.clone(), metrics, cluster };
         let metrics = scrape::Metrics::register(&mut registry);
         let scraper = Scraper { storage: storage.clone(), plan, clock: clock.clone(), metrics };
+        let limits = RateLimits::new(config.clone(), connections, |too_many| {
+            Status::too_many_requests(too_many, too_many.retry_after_seconds()).into_response()
+        });
         let api_metrics = api::Metrics::register(&mut registry);
         let (checks, registry) = (Arc::new(checks), Arc::new(registry));
         let (shared, times) = (storage.clone(), clock.clone());
@@ -200,7 +211,7 @@ impl Parts {
         let (metrics, pages) = (api_metrics, admin.paths().into());
         let api = Api { config, inventory: inventory.clone(), storage, clock: clock.clone(), metrics, pages };
         let router = admin.router().merge(api.router());
-        let router = access.iter().fold(router, |router, access| access.guard(router));
+        let router = access.iter().fold(router, |router, access| access.guard(router, &limits));
         let router = router.layer(middleware::from_fn(telemetry::correlate));
         let trust = access.map(|access| access.watch);
         Self { reload, discovery, scraper, inventory, trust, router }

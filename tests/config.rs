@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use plimsoll::config::reader::read;
-use plimsoll::config::{self, Aggregation, Credentials, Level, RangeBoundary, Role, ScrapeProtocol, SecretText, Shape};
+use plimsoll::config::{
+    self, Aggregation, Credentials, Level, RangeBoundary, Role, ScrapeProtocol, SecretText, Shape, Tier,
+};
 use serde_json::Value;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/config");
@@ -147,6 +149,7 @@ fn defaults_follow_the_scrape_interval() {
 fn left_out_keys_get_their_documented_defaults() {
     let config = fixture("defaults.good.yaml");
     assert_eq!(config.limits, config::Limits::default());
+    assert_eq!(config.rate_limits, config::RateLimits::default());
     assert_eq!(config.jobs[0].scraping.client, config::ClientConfig::default());
     assert_eq!(config.jobs[0].scraping.protocols, ScrapeProtocol::ALL);
     for metric in &config.metrics {
@@ -171,6 +174,14 @@ fn every_key_reaches_the_configuration() {
     let identity = &job.targets[0].identity;
     assert_eq!((identity.owners.len(), identity.services.len(), identity.labels.len()), (3, 2, 3));
     assert_eq!(config.limits.labels_per_series, 32);
+    let tier = |user: &str, group: &str| config.rate_limits.tier(user, &[group.to_owned()]).name();
+    assert_eq!(
+        (tier("alice@example.com", ""), tier("bob", "team:platform"), tier("bob", "")),
+        ("high", "unlimited", "low")
+    );
+    assert_eq!(tier("system:serviceaccount:monitoring:prometheus-k8s", ""), "critical");
+    let counts = Tier::ALL.map(|tier| config.rate_limits.tiers.of(tier).get());
+    assert_eq!(counts, [120, 60, 240, 600, 1_000_000]);
     let queue = &config.metrics[0];
     assert_eq!((queue.unit.as_str(), queue.split_by.len(), queue.min_coverage), ("messages", 1, 0.5));
     assert!(matches!(&queue.shape, Shape::Queue { series, .. } if series.matchers.0.len() == 2));

@@ -17,6 +17,8 @@ mod fleet;
 
 // The serving certificate: where it comes from, and how it changes.
 mod certificates;
+// An autoscaler while the port is attacked.
+mod attack;
 // Whose numbers a target has: owners up the chain, Services, Namespaces.
 mod discovery;
 // What kubectl reads, finds and describes.

@@ -3,6 +3,7 @@
 pub mod cluster_api;
 pub mod container;
 pub mod controlplane;
+pub mod crowd;
 pub mod kube_api;
 pub mod pages;
 pub mod pki;
@@ -19,6 +20,7 @@ use plimsoll::clock::Clock;
 use plimsoll::config::{self, Config};
 use plimsoll::model::Timestamp;
 use plimsoll::server::{self, CertificateSource, Options, Running};
+use plimsoll::serving::Limits;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -88,6 +90,16 @@ impl Plimsoll {
         config_file: Option<std::path::PathBuf>,
         kubernetes: Option<kube::Config>,
     ) -> Self {
+        Self::start_limited(config, config_file, kubernetes, Limits::default()).await
+    }
+
+    /// The same with limits of one's choice.
+    pub async fn start_limited(
+        config: Config,
+        config_file: Option<std::path::PathBuf>,
+        kubernetes: Option<kube::Config>,
+        limits: Limits,
+    ) -> Self {
         install_crypto();
         let ahead = Arc::new(AtomicI64::new(0));
         let (offset, real) = (ahead.clone(), Clock::system());
@@ -98,6 +110,7 @@ impl Plimsoll {
             address: "127.0.0.1:0".parse().expect("an address"),
             certificate: CertificateSource::SelfSigned,
             kubernetes,
+            limits,
             drain_timeout: Duration::from_secs(2),
             clock: Clock::from_fn(move || Timestamp(real.now().0 + offset.load(Ordering::Relaxed))),
         };

@@ -58,6 +58,8 @@ mod real;
 mod relabeling;
 // A changed configuration file.
 mod reload;
+// The port under attack, while an autoscaler goes on asking.
+mod port;
 // The HTTPS listener and hostile clients.
 mod serving;
 // Targets good, bad and hostile.

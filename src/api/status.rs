@@ -1,7 +1,7 @@
 //! Every failure as a Kubernetes `Status`, in one table of constructors.
 //!
-//! The message is all that an operator sees of an answer in `kubectl describe hpa`. There is never a
-//! `Retry-After`: client-go would sleep on it inside an HPA worker.
+//! The message is all that an operator sees of an answer in `kubectl describe hpa`. There is no `Retry-After` but with
+//! 429, which the cluster itself never gets: client-go would sleep on it inside an HPA worker.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -16,16 +16,18 @@ pub struct Status {
     pub reason: &'static str,
     pub message: String,
     /// The object it is about; `None` where the message says it all.
-    pub details: Option<Details>,
+    pub details: Option<Box<Details>>,
 }
 
-/// The object a failure is about; what is empty is left out.
+/// The object a failure is about, and when to ask again; what is empty is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Details {
     pub name: String,
     pub group: String,
     /// The resource in the plural, under the name that Kubernetes gives it here.
     pub kind: String,
+    /// Seconds, with 429.
+    pub retry_after: Option<u64>,
 }
 
 // === impl Status ===
@@ -46,12 +48,25 @@ impl Status {
 
     /// Who asks may not. The message has been written in the words of Kubernetes.
     pub fn forbidden(message: impl Into<String>, details: Details) -> Self {
-        Self { details: Some(details), ..Self::new(StatusCode::FORBIDDEN, "Forbidden", message) }
+        Self { details: Some(Box::new(details)), ..Self::new(StatusCode::FORBIDDEN, "Forbidden", message) }
     }
 
     /// Something beside the request is wrong.
     pub fn internal_error(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
+    }
+
+    /// The client asks too often.
+    pub fn too_many_requests(why: impl std::fmt::Display, retry_after: u64) -> Self {
+        let status = Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", why.to_string());
+        let details = Details { retry_after: Some(retry_after), ..Details::default() };
+        Self { details: Some(Box::new(details)), ..status }
+    }
+
+    /// The request is larger than any that could be answered.
+    pub fn too_large(code: StatusCode, why: impl std::fmt::Display) -> Self {
+        let reason = if code == StatusCode::PAYLOAD_TOO_LARGE { "RequestEntityTooLarge" } else { "BadRequest" };
+        Self::new(code, reason, why.to_string())
     }
 
     /// A path that is no resource of this API.
@@ -87,7 +102,9 @@ impl Details {
     fn json(&self) -> Value {
         let pairs = [("name", &self.name), ("group", &self.group), ("kind", &self.kind)];
         let pairs = pairs.into_iter().filter(|(_, value)| !value.is_empty());
-        Value::Object(pairs.map(|(key, value)| (key.to_owned(), json!(value))).collect())
+        let pairs = pairs.map(|(key, value)| (key.to_owned(), json!(value)));
+        let seconds = self.retry_after.map(|seconds| ("retryAfterSeconds".to_owned(), json!(seconds)));
+        Value::Object(pairs.chain(seconds).collect())
     }
 }
 
@@ -128,6 +145,8 @@ impl IntoResponse for Status {
         if self.code == StatusCode::METHOD_NOT_ALLOWED {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         }
+        let retry_after = self.details.and_then(|details| details.retry_after);
+        response.headers_mut().extend(retry_after.map(|seconds| (header::RETRY_AFTER, seconds.into())));
         response
     }
 }

@@ -26,6 +26,7 @@ use crate::demo::platform::{self, Platform};
 use crate::demo::screen::{Intro, Screen};
 use crate::demo::table::Frame;
 use crate::server::{self, CertificateSource, Options, Running, StartError};
+use crate::serving::Limits;
 
 /// What to show and how fast.
 #[derive(Debug, clap::Args)]
@@ -132,6 +133,7 @@ async fn start(config: Config, port: u16, shutdown: CancellationToken) -> anyhow
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
         certificate: CertificateSource::SelfSigned,
         kubernetes: None,
+        limits: Limits::default(),
         drain_timeout: DRAIN_TIMEOUT,
         clock: Clock::system(),
     };

@@ -12,7 +12,7 @@ use crate::cli::whole_number;
 use crate::clock::Clock;
 use crate::config::{self, duration};
 use crate::server::{self, CertificateSource, Options};
-use crate::serving::{Lifetimes, ServiceName};
+use crate::serving::{Lifetimes, Limits, ServiceName};
 
 /// Process settings; changing one takes a restart. Everything else is in the configuration file.
 #[derive(Debug, clap::Args)]
@@ -67,6 +67,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
         address: listen,
         certificate,
         kubernetes: cluster.config()?,
+        limits: Limits::default(),
         drain_timeout: Duration::from_secs(drain_timeout),
         clock: Clock::system(),
     };

@@ -4,6 +4,7 @@
 //! `format` names a rule of `structure` and brings its `pattern` for editors; relations between keys are checked by `reader`.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use schemars::generate::SchemaSettings;
@@ -26,6 +27,11 @@ pub struct File {
     /// Bounds that keep a broken or hostile target from hurting the rest.
     #[serde(default)]
     pub limits: Limits,
+    /// How many requests clients may make. What runs the cluster is never limited: users with the prefix `system:` but
+    /// ServiceAccounts outside of kube-system, and the group system:masters. Default: 100 in 60 s for each user, and
+    /// for each address of users that are not known.
+    #[serde(default)]
+    pub rate_limits: RateLimits,
     /// How windows of samples become numbers, for every metric that does not say it itself. Native histograms are
     /// computed exactly in either mode. Default: exact.
     #[serde(default)]
@@ -208,6 +214,60 @@ pub struct Limits {
     /// Labels of one series; more fail the scrape. Default: 64.
     #[schemars(range(min = 1))]
     pub labels_per_series: usize,
+}
+
+/// How many requests clients may make, in tiers. What names a user counts before what names one of its groups; of
+/// several groups the tier with most requests counts.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateLimits {
+    /// Requests that a client of each tier may make in 60 s: at once after a pause, and evenly spread without one.
+    pub tiers: Tiers,
+    /// Tier of clients that nothing below names. Default: default.
+    pub default: Option<Tier>,
+    /// Tiers of users by name. Default: none.
+    pub users: BTreeMap<String, Tier>,
+    /// Tiers of ServiceAccounts by `namespace/name`. Default: none.
+    #[schemars(extend("propertyNames" = text("namespaced-name")))]
+    pub service_accounts: BTreeMap<String, Tier>,
+    /// Tiers of the users of a group. Default: none.
+    pub groups: BTreeMap<String, Tier>,
+}
+
+/// Requests in 60 s by tier.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tiers {
+    /// For clients nothing else is said of. Default: 100.
+    #[schemars(range(min = 1, max = 1000000))]
+    pub default: NonZeroU32,
+    /// For clients whose questions cost much. Default: 50.
+    #[schemars(range(min = 1, max = 1000000))]
+    pub low: NonZeroU32,
+    /// For clients that ask often. Default: 200.
+    #[schemars(range(min = 1, max = 1000000))]
+    pub high: NonZeroU32,
+    /// For clients that others depend on. Default: 500.
+    #[schemars(range(min = 1, max = 1000000))]
+    pub critical: NonZeroU32,
+    /// For clients of the platform itself. Default: 100000.
+    #[schemars(range(min = 1, max = 1000000))]
+    pub unlimited: NonZeroU32,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// Nothing special.
+    Default,
+    /// Questions that cost much.
+    Low,
+    /// Many questions.
+    High,
+    /// Others depend on the answers.
+    Critical,
+    /// The platform itself.
+    Unlimited,
 }
 
 /// One metric: declared once, answered at every level it allows. Exactly one of `queue`, `gauge`, `rate`, `quantile`
@@ -493,7 +553,7 @@ impl Transform for Tidy {
         }
         // Integer widths and defaults of this program say nothing to an editor.
         schema.remove("default");
-        if schema.get("format").is_some_and(|format| matches!(format.as_str(), Some("uint" | "double"))) {
+        if schema.get("format").is_some_and(|format| matches!(format.as_str(), Some("uint" | "uint32" | "double"))) {
             schema.remove("format");
         }
         if let Some(pattern) = schema.get("format").and_then(|format| pattern::of_format(format.as_str()?)) {
@@ -518,6 +578,22 @@ impl Default for Limits {
             body_size_bytes: limits.body_size_bytes,
             label_length: limits.label_length,
             labels_per_series: limits.labels_per_series,
+        }
+    }
+}
+
+// === impl Tiers ===
+
+impl Default for Tiers {
+    fn default() -> Self {
+        let tiers = super::Tiers::default();
+        let of = |tier| tiers.of(tier);
+        Self {
+            default: of(super::Tier::Default),
+            low: of(super::Tier::Low),
+            high: of(super::Tier::High),
+            critical: of(super::Tier::Critical),
+            unlimited: of(super::Tier::Unlimited),
         }
     }
 }

@@ -67,6 +67,13 @@ pub fn dns_subdomain(text: &str) -> Result<(), String> {
     )
 }
 
+/// Namespace and name of an object.
+pub fn namespaced(text: &str) -> Result<(), String> {
+    let is_both =
+        text.split_once('/').is_some_and(|(namespace, name)| is_dns_label(namespace) && dns_subdomain(name).is_ok());
+    expect(is_both, "a namespace and a name such as monitoring/prometheus", text)
+}
+
 /// Key of a Kubernetes label: `name` or `prefix/name`.
 pub fn label_key(text: &str) -> Result<(), String> {
     let (prefix, name) = match text.split_once('/') {
@@ -194,6 +201,7 @@ mod tests {
         let long = "a".repeat(64);
         check(dns_label, &["a", "agents-1", "1a"], &["", "-a", "a-", "a.b", "A", "a_b", &long]);
         check(dns_subdomain, &["a", "a.b-c.d", &long], &["", "a..b", ".a", "a.-b", "A", &long.repeat(4)]);
+        check(namespaced, &["a/b", "a-1/b.c"], &["", "a", "a/", "/b", "a.b/c", "a/b/c", "A/b"]);
         check(label_key, &["app", "app.kubernetes.io/name", "A_b.c"], &["", "/a", "a/", "a/b/c", "A.b/c", "-a", &long]);
         check(label_value, &["", "v1.2_3", "A"], &["-a", "a b", "a/b", &long]);
     }

@@ -39,6 +39,7 @@ pub fn of_format(format: &str) -> Option<&'static str> {
         "label-name" => "^[A-Za-z_][A-Za-z0-9_]*$",
         "dns-label" => "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
         "dns-subdomain" => concat!("^", dns_subdomain!(), "$"),
+        "namespaced-name" => concat!("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/", dns_subdomain!(), "$"),
         "label-key" => concat!("^(", dns_subdomain!(), "/)?", qualified!(), "$"),
         "label-value" => concat!("^(", qualified!(), ")?$"),
         "job-name" => r"^[^\x00-\x1f\x7f-\x9f]*\S[^\x00-\x1f\x7f-\x9f]*$",
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
     use crate::config::structure::format_rule;
 
-    const FORMATS: [&str; 13] = [
+    const FORMATS: [&str; 14] = [
         "prometheus-duration",
         "owner-list",
         "http-url",
@@ -64,6 +65,7 @@ mod tests {
         "label-name",
         "dns-label",
         "dns-subdomain",
+        "namespaced-name",
         "label-key",
         "label-value",
         "job-name",

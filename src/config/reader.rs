@@ -16,7 +16,7 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 use super::document::{self, Node, Position, Value};
 use super::key_path::KeyPath;
 use super::mistake::Mistakes;
-use super::{Aggregation, Config, Limits, duration, file, read_text, structure};
+use super::{Aggregation, Config, Limits, RateLimits, duration, file, read_text, structure};
 
 /// A file with ten thousand targets takes about 3 MiB.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -76,7 +76,10 @@ fn build(mut sound: Json, folder: &Path, root: &Node, mistakes: &mut Mistakes<'_
     let limits = sound.get_mut("limits").map(Json::take);
     let limits =
         limits.and_then(|limits| typed(limits, &path.key("limits"), mistakes)).map_or(Limits::default(), limits_of);
-    Config { jobs, metrics, limits }
+    let rate_limits = sound.get_mut("rate_limits").map(Json::take);
+    let rate_limits = rate_limits.and_then(|limits| typed(limits, &path.key("rate_limits"), mistakes));
+    let rate_limits = rate_limits.map_or(RateLimits::default(), |limits: file::RateLimits| RateLimits::from(limits));
+    Config { jobs, metrics, limits, rate_limits }
 }
 
 /// The `aggregation` of the file, which metrics without one of their own take over.

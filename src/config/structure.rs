@@ -62,6 +62,7 @@ pub fn format_rule(format: &str) -> Option<Rule> {
         "label-name" => ("a label name", name::label),
         "dns-label" => ("a DNS label", name::dns_label),
         "dns-subdomain" => ("a DNS subdomain", name::dns_subdomain),
+        "namespaced-name" => ("a namespace and a name such as monitoring/prometheus", name::namespaced),
         "label-key" => ("a label key", name::label_key),
         "label-value" => ("a label value", name::label_value),
         "job-name" => ("a name", name::job),
@@ -197,7 +198,10 @@ fn expectation(schema: &Json) -> String {
     match kind(schema) {
         "object" => match schema["properties"].as_object() {
             Some(keys) => format!("a mapping with the keys {}", keys.keys().cloned().collect::<Vec<_>>().join(", ")),
-            None => "a mapping from text to text".into(),
+            None => match additional(schema).and_then(words) {
+                Some(words) => format!("a mapping from text to one of {}", words.join(", ")),
+                None => "a mapping from text to text".into(),
+            },
         },
         "array" => "a list".into(),
         "boolean" => "true or false".into(),

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::metric::{Aggregation, Combine, Matchers, Selection};
-use crate::config::{Limits, Shape};
+use crate::config::{Limits, RateLimits, Shape};
 use crate::model::{Cluster, Identity, OwnerReference, Reach, Target};
 use crate::storage::notation::{START, load_into};
 use crate::storage::{Failure, FailureReason, Wanted, lock};
@@ -71,7 +71,8 @@ impl World {
             definition("rate", Shape::Rate { counter: selection("c_total"), window }),
         ];
         let targets = targets.iter().map(|name| target(name)).collect();
-        let config = Config { jobs: Vec::new(), metrics, limits: Limits::default() };
+        let config =
+            Config { jobs: Vec::new(), metrics, limits: Limits::default(), rate_limits: RateLimits::default() };
         Self { config, inventory: Inventory::new(targets, 100), storage: Storage::default() }
     }
 

@@ -11,6 +11,7 @@ use crate::api::{Details, Status};
 use crate::clock::Clock;
 use crate::serving::authentication::{self, Authentication, Refusal, Tokens, Trust, TrustWatch};
 use crate::serving::authorization::{self, Authorization, Denial};
+use crate::serving::rate_limits::{self, RateLimits};
 use crate::serving::review::{self, Reviews};
 
 use super::readiness;
@@ -45,11 +46,13 @@ impl Access {
         [readiness::authentication(self.trust.clone()), readiness::authorization(self.reviews.clone())]
     }
 
-    /// The router behind authorization behind authentication.
-    pub(super) fn guard(&self, router: Router) -> Router {
+    /// The router behind authorization, behind the rates of users, behind authentication, behind the rate of failures.
+    pub(super) fn guard(&self, router: Router, limits: &RateLimits) -> Router {
         let authorize = middleware::from_fn_with_state(self.authorization.clone(), authorization::authorize);
         let authenticate = middleware::from_fn_with_state(self.authentication.clone(), authentication::authenticate);
-        router.layer(authorize).layer(authenticate)
+        let limit_users = middleware::from_fn_with_state(limits.clone(), rate_limits::limit_users);
+        let limit_failures = middleware::from_fn_with_state(limits.clone(), rate_limits::limit_failures);
+        router.layer(authorize).layer(limit_users).layer(authenticate).layer(limit_failures)
     }
 }
 
@@ -62,7 +65,7 @@ fn denied(denial: Denial) -> Response {
         Denial::Undecided { message } => Status::internal_error(message).into_response(),
         Denial::Forbidden { message, details } => {
             let authorization::Details { name, group, resource: kind } = details;
-            Status::forbidden(message, Details { name, group, kind }).into_response()
+            Status::forbidden(message, Details { name, group, kind, retry_after: None }).into_response()
         }
     }
 }

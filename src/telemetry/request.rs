@@ -49,11 +49,11 @@ pub async fn correlate(mut request: Request, next: Next) -> Response {
 fn log(audit_id: &str, method: &str, path: &str, query: &str, code: u16, started: Instant) {
     let duration_seconds = started.elapsed().as_secs_f64();
     // Every autoscaler asks every 15 s, probes come more often: answers that are as they should be say nothing, and a
-    // line would cost as much as the answer. A probe that is not ready yet is no news either. Whom nobody knows, or who may
-    // not, could fill the disk; who refuses them says so now and then.
+    // line would cost as much as the answer. A probe that is not ready yet is no news either. Whom nobody knows, who may
+    // not, or who asks too often could fill the disk: who refuses them says so now and then.
     let page = path.split('/').nth(1).unwrap_or_default();
     let is_probe = matches!(page, "livez" | "readyz" | "healthz" | "metrics");
-    if code < 400 || is_probe || matches!(code, 401 | 403) {
+    if code < 400 || is_probe || matches!(code, 401 | 403 | 429) {
         tracing::debug!(audit_id, method, path, query, code, duration_seconds, "request answered");
     } else {
         tracing::info!(audit_id, method, path, query, code, duration_seconds, "request answered");

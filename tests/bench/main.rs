@@ -15,11 +15,22 @@ mod generator;
 mod load;
 mod page;
 mod parse;
+mod port;
 mod process;
 mod report;
 mod scene;
 mod serving;
 mod visibility;
+
+/// The cluster of the integration tests, as far as it takes one here.
+#[path = "../harness"]
+#[allow(dead_code, reason = "the tests use more of it")]
+#[allow(clippy::disallowed_methods, reason = "what it serves ends with its runtime")]
+mod harness {
+    pub mod kube_api;
+    pub mod pki;
+    pub mod program;
+}
 
 use report::{Report, Section};
 
@@ -27,7 +38,7 @@ use report::{Report, Section};
 type Run = fn() -> Section;
 
 /// The sections by name, in the order of the table.
-const SECTIONS: [(&str, Run); 7] = [
+const SECTIONS: [(&str, Run); 8] = [
     ("parse", parse::run),
     ("fleet", fleet::run),
     ("serving", serving::run),
@@ -35,6 +46,7 @@ const SECTIONS: [(&str, Run); 7] = [
     ("curves", curves::run),
     ("churn", churn::run),
     ("cluster", cluster::run),
+    ("port", port::run),
 ];
 
 fn main() -> std::io::Result<()> {

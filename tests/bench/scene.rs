@@ -76,6 +76,11 @@ impl Scene {
         Self { generator, folder, port, certificate }
     }
 
+    /// What servers show to their clients, in PEM.
+    pub fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
     /// CPU time of the process that serves the pages.
     pub fn generator_cpu(&self) -> Duration {
         self.generator.as_ref().map_or(Duration::ZERO, Process::cpu)

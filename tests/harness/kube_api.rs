@@ -83,8 +83,13 @@ impl KubeApi {
         api
     }
 
+    /// Where it is, or would be.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     pub fn config(&self) -> kube::Config {
-        kube::Config::new(format!("http://127.0.0.1:{}", self.port).parse().expect("a URL"))
+        kube::Config::new(self.url().parse().expect("a URL"))
     }
 
     /// Writes the ConfigMap; `None` deletes it.

@@ -56,6 +56,18 @@ impl Peer {
         self.0.address
     }
 
+    /// Whether this was found to be the front proxy, when it was last looked at.
+    pub fn is_front_proxy(&self) -> bool {
+        let verdict = self.0.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+        verdict.as_ref().is_some_and(|verdict| matches!(verdict.result, Ok(Holder::FrontProxy)))
+    }
+
+    /// Whether this has shown a certificate, and no front proxy was known when it was last looked at.
+    pub fn awaits_trust(&self) -> bool {
+        let verdict = self.0.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+        !self.0.chain.is_empty() && verdict.as_ref().is_none_or(|verdict| verdict.anchors.front_proxy.is_none())
+    }
+
     /// Who this is by its certificate.
     pub(super) fn judge(&self, anchors: &Arc<Anchors>, now: Timestamp) -> Result<Holder, Refusal> {
         if self.0.chain.is_empty() {

@@ -27,6 +27,8 @@ pub(super) struct IdentityHeaders {
 }
 
 const ANONYMOUS: &str = "system:anonymous";
+const SERVICE_ACCOUNTS: &str = "system:serviceaccount:";
+const SYSTEM_SERVICE_ACCOUNTS: &str = "system:serviceaccount:kube-system:";
 const AUTHENTICATED: &str = "system:authenticated";
 const UNAUTHENTICATED: &str = "system:unauthenticated";
 
@@ -38,8 +40,17 @@ impl User {
         Self { name: ANONYMOUS.into(), groups: vec![UNAUTHENTICATED.into()], ..Self::default() }
     }
 
+    /// Whether nobody was authenticated.
     pub fn is_anonymous(&self) -> bool {
         self.name == ANONYMOUS
+    }
+
+    /// Whether this is a part of the cluster itself: its components, its nodes, the controllers with their
+    /// ServiceAccounts, and its administrators. ServiceAccounts of other namespaces are those of workloads.
+    pub fn is_system(&self) -> bool {
+        let is_workload = |name: &str| name.starts_with(SERVICE_ACCOUNTS) && !name.starts_with(SYSTEM_SERVICE_ACCOUNTS);
+        let is_component = self.name.starts_with("system:") && !self.is_anonymous() && !is_workload(&self.name);
+        is_component || self.groups.iter().any(|group| group == "system:masters")
     }
 
     /// Adds the group that everybody has who was authenticated: some requests of the kube-apiserver itself name no
@@ -141,6 +152,28 @@ mod tests {
     fn user(pairs: &[(&'static str, &str)]) -> Result<User, Refusal> {
         let pairs: Vec<_> = pairs.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         configured().read(&headers(&pairs))
+    }
+
+    #[test]
+    fn the_cluster_itself_is_told_from_what_runs_in_it() {
+        let is_system = |name: &str, group: &str| {
+            User { name: name.into(), groups: vec![group.into()], ..User::default() }.is_system()
+        };
+        for name in [
+            "system:serviceaccount:kube-system:horizontal-pod-autoscaler",
+            "system:kube-controller-manager",
+            "system:kube-aggregator",
+            "system:apiserver",
+            "system:node:n1",
+        ] {
+            assert!(is_system(name, "a"), "{name}");
+        }
+        assert!(is_system("kubernetes-admin", "system:masters"));
+        for name in
+            ["system:anonymous", "system:serviceaccount:agents:web", "system:serviceaccount:kube-system-2:a", "alice"]
+        {
+            assert!(!is_system(name, "system:authenticated"), "{name}");
+        }
     }
 
     #[test]

@@ -1,0 +1,50 @@
+//! Thousands of connections that say nothing, as many as this process may have.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use futures::StreamExt;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// The connections; the server may have ended many of them.
+pub struct Crowd {
+    pub connections: Vec<TcpStream>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// Two crowds at a time would be more files than a process may have.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// For both ends of what other tests do in this process meanwhile.
+const OTHERS: usize = 6_000;
+
+/// Ten thousand, or what fits.
+pub fn size() -> usize {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("the most is allowed");
+    let files = maximum.map_or(usize::MAX, |files| usize::try_from(files).expect("64 bits"));
+    let size = files.saturating_sub(OTHERS).min(10_000);
+    assert!(size >= 1_000, "only {files} files may be open");
+    println!("{size} connections");
+    size
+}
+
+// === impl Crowd ===
+
+impl Crowd {
+    /// Opens so many; each has an address by its number.
+    pub async fn gather(to: SocketAddr, from: impl Fn(usize) -> Ipv4Addr, count: usize) -> Self {
+        let turn = TURN.lock().await;
+        let opened = futures::stream::iter(0..count).map(|i| connect(to, from(i)));
+        let connections = opened.buffer_unordered(256).filter_map(async |opened| opened.ok()).collect().await;
+        Self { connections, _turn: turn }
+    }
+}
+
+/// A connection from an address of this machine.
+pub async fn connect(to: SocketAddr, from: Ipv4Addr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((from, 0).into())?;
+    socket.connect(to).await
+}
