@@ -17,6 +17,8 @@ mod fleet;
 
 // The serving certificate: where it comes from, and how it changes.
 mod certificates;
+// Who may ask: certificates, tokens, headers and nothing, against what is allowed, while the API server is there and away.
+mod access;
 // Whose numbers a target has: owners up the chain, Services, Namespaces.
 mod discovery;
 // What kubectl reads, finds and describes.
