@@ -93,7 +93,7 @@ async fn each_way_to_ask_meets_what_the_cluster_allows() {
         }
     }
     // Certificates that nobody believes, or not in this.
-    let (stranger, other) = (cluster.of_stranger("front-proxy-client"), cluster.of_front_proxy_ca("kubelet"));
+    let (stranger, other) = (ControlPlane::of_stranger("front-proxy-client"), cluster.of_front_proxy_ca("kubelet"));
     for (certificate, said) in [(&stranger, "is signed neither by"), (&other, "is not that of a front proxy")] {
         for visitor in [visitor(Some(certificate)), forged(visitor(Some(certificate)))] {
             let (code, body) = visitor.get("/metrics").await;

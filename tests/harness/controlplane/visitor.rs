@@ -12,7 +12,8 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
 use super::ControlPlane;
-use super::authority::{Authority, Pair};
+use super::authority::Authority;
+use super::folder::Folder;
 
 /// Asks one Plimsoll. It trusts any serving certificate: here the question is the other one.
 pub struct Visitor {
@@ -45,18 +46,17 @@ impl ControlPlane {
 
     /// A certificate of a user of the cluster, with its key.
     pub fn of_user(&self, user: &str, group: Option<&str>) -> String {
-        pem(&self.premises.authority.client(&self.premises.folder, user, group))
+        signed(&self.premises.authority, user, group)
     }
 
     /// A certificate that the authority of the front proxy has given somebody else, with its key.
     pub fn of_front_proxy_ca(&self, name: &str) -> String {
-        pem(&self.premises.front_proxy.client(&self.premises.folder, name, None))
+        signed(&self.premises.front_proxy, name, None)
     }
 
     /// A certificate of an authority that nobody knows, with its key.
-    pub fn of_stranger(&self, name: &str) -> String {
-        let folder = &self.premises.folder;
-        pem(&Authority::new(folder, "strange-ca").client(folder, name, None))
+    pub fn of_stranger(name: &str) -> String {
+        signed(&Authority::new(&Folder::new(), "front-proxy-ca"), name, None)
     }
 
     /// A token of a service account as the cluster would sign it, with claims of one's choice.
@@ -126,9 +126,12 @@ impl Visitor {
     }
 }
 
-fn pem(pair: &Pair) -> String {
+/// Certificate and key, in a folder apart: names may be those of the API server's own files.
+fn signed(authority: &Authority, name: &str, group: Option<&str>) -> String {
+    let folder = Folder::new();
+    let pair = authority.client(&folder, name, group);
     let read = |file| std::fs::read_to_string(file).expect("written");
-    read(&pair.certificate) + &read(&pair.key)
+    read(pair.certificate) + &read(pair.key)
 }
 
 fn base64_url(bytes: impl AsRef<[u8]>) -> String {
