@@ -242,7 +242,7 @@ async fn a_certificate_of_a_user_that_is_not_good_is_refused() {
     let (other, neither) = (Authority::new("kubernetes-ca"), "neither by the requestheader CA nor by the client CA");
     check("another CA of the same name", leaf(), &other, neither).await;
     check("an empty UID", Leaf { uid: Some(""), ..leaf() }, &clients, "cannot be verified").await;
-    check("no name", Leaf::client("", now()), &clients, "").await;
+    check("no name", Leaf::client("", now()), &clients, "has no common name").await;
 }
 
 #[tokio::test]
@@ -351,7 +351,7 @@ async fn a_kube_apiserver_that_never_answers_holds_no_request_for_long() {
     let turned_away = all.iter().filter(|answer| **answer == (401, true, false)).count();
     let late = all.iter().filter(|answer| **answer == (401, false, true)).count();
     assert_eq!(turned_away + late, 600, "{all:?}");
-    assert!(turned_away > 0 && started.elapsed() < Duration::from_secs(25), "{turned_away} {:?}", started.elapsed());
+    assert!(turned_away > 0 && started.elapsed() < Duration::from_secs(45), "{turned_away} {:?}", started.elapsed());
     assert!(server.api.asked().len() <= 2 * 16, "so many at a time, and each tried again once at most");
 }
 

@@ -19,6 +19,8 @@ mod fleet;
 mod certificates;
 // An autoscaler while the port is attacked.
 mod attack;
+// Who may ask: certificates, tokens, headers and nothing, against what is allowed, while the API server is there and away.
+mod access;
 // Whose numbers a target has: owners up the chain, Services, Namespaces.
 mod discovery;
 // What kubectl reads, finds and describes.

@@ -231,7 +231,8 @@ metrics:
     gauge: {series: queue_length, combine: sum}
 ";
 
-fn kubeconfig(port: u16) -> String {
+/// The kubeconfig of a cluster at a port of this machine.
+pub fn kubeconfig(port: u16) -> String {
     format!(
         "apiVersion: v1
 kind: Config

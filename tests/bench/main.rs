@@ -4,6 +4,7 @@
 //! they work. The table goes to the terminal and to `target/bench/table.md`, curves to `target/bench/*.svg`. Everything
 //! that is measured is a real process on loopback; it ends with its section, also when that fails.
 
+mod access;
 mod allocations;
 mod churn;
 mod client;
@@ -38,10 +39,11 @@ use report::{Report, Section};
 type Run = fn() -> Section;
 
 /// The sections by name, in the order of the table.
-const SECTIONS: [(&str, Run); 8] = [
+const SECTIONS: [(&str, Run); 9] = [
     ("parse", parse::run),
     ("fleet", fleet::run),
     ("serving", serving::run),
+    ("access", access::run),
     ("visibility", visibility::run),
     ("curves", curves::run),
     ("churn", churn::run),

@@ -154,7 +154,8 @@ impl Scene {
         self.folder.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) -> PathBuf {
+    /// Writes a file of the scene.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
         std::fs::write(self.path(name), text).expect("a file");
         self.path(name)
     }
@@ -240,7 +241,7 @@ pub fn batch_name(pod: usize) -> String {
 }
 
 /// Five families are wanted, as the pages have them.
-fn plimsoll_config(Pace { interval, window }: Pace) -> String {
+pub fn plimsoll_config(Pace { interval, window }: Pace) -> String {
     format!(
         "scrape_configs:
   - job_name: bench

@@ -14,6 +14,7 @@ pub mod programs;
 pub mod registered;
 mod starter;
 pub mod unregistered;
+pub mod visitor;
 
 use std::path::Path;
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};

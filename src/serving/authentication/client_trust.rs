@@ -43,12 +43,12 @@ impl ClientTrust {
         Ok(Some(Self { authority, pem: pem.clone() }))
     }
 
-    /// The user that a chain, the client's own certificate first, stands for; `None` where it names none.
+    /// The user that a chain, the client's own certificate first, stands for.
     ///
     /// # Errors
-    /// [`Refusal`] of a chain that does not lead to the CA, is not valid `now`, is not meant for clients, or whose
-    /// subject is not text.
-    pub fn user(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<Option<User>, Refusal> {
+    /// [`Refusal`] of a chain that does not lead to the CA, is not valid `now`, is not meant for clients, names nobody, or
+    /// whose subject is not text.
+    pub fn user(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<User, Refusal> {
         subject(self.authority.verify(chain, now)?)
     }
 
@@ -65,14 +65,13 @@ impl PartialEq for ClientTrust {
 }
 
 /// The name is the last common name, the groups are all organizations.
-fn subject(certificate: &CertificateDer<'_>) -> Result<Option<User>, Refusal> {
+fn subject(certificate: &CertificateDer<'_>) -> Result<User, Refusal> {
     let unreadable = Refusal::Certificate(Flaw::Unverifiable);
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| unreadable)?;
     let subject = parsed.subject();
     let text = |attribute: &AttributeTypeAndValue<'_>| attribute.as_str().map(str::to_owned).map_err(|_| unreadable);
-    let Some(name) = subject.iter_common_name().last().map(text).transpose()?.filter(|name| !name.is_empty()) else {
-        return Ok(None);
-    };
+    let name = subject.iter_common_name().last().map(text).transpose()?.filter(|name| !name.is_empty());
+    let name = name.ok_or(Refusal::NoName)?;
     let groups = subject.iter_organization().map(text).collect::<Result<_, _>>()?;
     let uids = subject.iter_attributes().filter(|attribute| *attribute.attr_type() == Oid::new(UID.into()));
     let uids = uids.map(text).collect::<Result<Vec<_>, _>>()?;
@@ -82,7 +81,7 @@ fn subject(certificate: &CertificateDer<'_>) -> Result<Option<User>, Refusal> {
         _ => return Err(unreadable),
     };
     let extra = [(CREDENTIAL_ID.to_owned(), vec![credential_id(certificate)])].into();
-    Ok(Some(User { name, uid, groups, extra }.authenticated()))
+    Ok(User { name, uid, groups, extra }.authenticated())
 }
 
 fn credential_id(certificate: &CertificateDer<'_>) -> String {
@@ -135,13 +134,13 @@ WVqVzowS5YDTAKWm78oPMAxyHqsM2q+343V/gA==
 -----END CERTIFICATE-----
 ";
 
-    fn user(pem: &str) -> Result<Option<User>, Refusal> {
+    fn user(pem: &str) -> Result<User, Refusal> {
         subject(&CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate"))
     }
 
     #[test]
     fn the_name_is_the_last_and_every_organization_is_a_group() {
-        let user = user(GROUPS).expect("readable").expect("a user");
+        let user = user(GROUPS).expect("a user");
         assert_eq!((&*user.name, user.uid.as_deref()), ("bob", Some("7")));
         assert_eq!(user.groups, ["staff", "a b", "system:authenticated"]);
         let id = &user.extra["authentication.kubernetes.io/credential-id"];
@@ -151,6 +150,6 @@ WVqVzowS5YDTAKWm78oPMAxyHqsM2q+343V/gA==
     #[test]
     fn there_is_one_uid_or_none() {
         assert_eq!(user(UIDS), Err(Refusal::Certificate(Flaw::Unverifiable)));
-        assert_eq!(user(PLAIN).expect("readable").expect("a user").uid, None);
+        assert_eq!(user(PLAIN).expect("a user").uid, None);
     }
 }

@@ -37,7 +37,7 @@ pub(super) enum Holder {
     /// It says in headers for whom it asks.
     FrontProxy,
     User(Arc<User>),
-    /// There is none, or it names nobody.
+    /// There is none.
     Nobody,
 }
 
@@ -92,8 +92,7 @@ fn judge(chain: &[CertificateDer<'_>], anchors: &Anchors, now: Timestamp) -> Res
         None => Refusal::NoTrust,
     };
     match anchors.clients.as_ref().map(|trust| trust.user(chain, now)) {
-        Some(Ok(Some(user))) => Ok(Holder::User(Arc::new(user))),
-        Some(Ok(None)) => Ok(Holder::Nobody),
+        Some(Ok(user)) => Ok(Holder::User(Arc::new(user))),
         Some(Err(other)) => Err(refusal.or(other)),
         None => Err(refusal),
     }

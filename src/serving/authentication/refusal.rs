@@ -16,6 +16,8 @@ pub enum Refusal {
     Certificate(Flaw),
     #[error("the common name of the client certificate is not that of a front proxy")]
     Name,
+    #[error("the client certificate has no common name, so it names no user")]
+    NoName,
     #[error("the front proxy names no user")]
     NoUser,
     #[error("the front proxy names the user in bytes that are not UTF-8")]
@@ -47,11 +49,12 @@ pub enum Flaw {
 
 impl Refusal {
     /// One of each kind; what is wrong with a certificate or a review is not told apart.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::NoTrust,
         Self::NoCertificate,
         Self::Certificate(Flaw::Unverifiable),
         Self::Name,
+        Self::NoName,
         Self::NoUser,
         Self::NotText,
         Self::Token,
@@ -66,6 +69,7 @@ impl Refusal {
             Self::NoCertificate => "no_certificate",
             Self::Certificate(_) => "certificate_refused",
             Self::Name => "name_refused",
+            Self::NoName => "no_name",
             Self::NoUser => "no_user",
             Self::NotText => "not_text",
             Self::Token => "token_refused",

@@ -45,7 +45,8 @@ struct Cluster {
     /// Changes of pods a second.
     rate: u64,
     random: Random,
-    authority: String,
+    /// The data of the only ConfigMap.
+    trust: Value,
 }
 
 /// A line of a watch.
@@ -82,9 +83,12 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// The process.
 pub fn run(arguments: &[String]) -> std::io::Result<()> {
-    let [pods, targets, ..] = arguments else { return Err(std::io::Error::other("expected PODS TARGETS")) };
+    let [pods, targets, rest @ ..] = arguments else {
+        return Err(std::io::Error::other("expected PODS TARGETS, and a file with the data of the only ConfigMap"));
+    };
     let parsed = |text: &String| text.parse::<usize>().map_err(std::io::Error::other);
-    let server = Server::new(parsed(pods)?, parsed(targets)?);
+    let trust = rest.first().map(std::fs::read_to_string).transpose()?;
+    let server = Server::new(parsed(pods)?, parsed(targets)?, trust.map(|text| json_of(&text)).transpose()?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
@@ -100,8 +104,7 @@ pub fn run(arguments: &[String]) -> std::io::Result<()> {
 // === impl Server ===
 
 impl Server {
-    fn new(pods: usize, targets: usize) -> Self {
-        let pair = rcgen::generate_simple_self_signed(vec!["front-proxy".to_owned()]).expect("a pair");
+    fn new(pods: usize, targets: usize, trust: Option<Value>) -> Self {
         let pods: Vec<Pod> = (0..pods).map(|place| Pod { place, life: 0, is_target: place < targets }).collect();
         let texts = pods.iter().map(|pod| text(*pod)).collect();
         let cluster = Cluster {
@@ -112,7 +115,7 @@ impl Server {
             steps: VecDeque::new(),
             rate: 0,
             random: Random::new(7),
-            authority: pair.cert.pem(),
+            trust: trust.unwrap_or_else(nobody),
         };
         Self { cluster: Arc::new(Mutex::new(cluster)), changes: Arc::new(watch::channel(1).0) }
     }
@@ -230,7 +233,7 @@ impl Cluster {
             "replicasets" => objects::replica_set(number, self.version),
             "services" => objects::service(number, self.version),
             "endpointslices" => objects::endpoint_slice(number, self.pods_of(number), self.version),
-            "configmaps" => self.front_proxy(),
+            "configmaps" => self.config_map(),
             _ => objects::namespaces(self.version).swap_remove(number),
         };
         let sent = if is_metadata { metadata(&object) } else { object };
@@ -252,16 +255,25 @@ impl Cluster {
     }
 
     /// The only ConfigMap: says whom to believe.
-    fn front_proxy(&self) -> Value {
-        let data = json!({
-            "requestheader-client-ca-file": self.authority, "requestheader-allowed-names": "[\"front-proxy\"]",
-            "requestheader-username-headers": "[\"X-Remote-User\"]", "requestheader-group-headers": "[\"X-Remote-Group\"]",
-            "requestheader-extra-headers-prefix": "[\"X-Remote-Extra-\"]",
-        });
+    fn config_map(&self) -> Value {
         let name = "extension-apiserver-authentication";
         let metadata = json!({"namespace": "kube-system", "name": name, "resourceVersion": "1"});
-        json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata, "data": data})
+        json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata, "data": self.trust})
     }
+}
+
+/// A front proxy that is not there.
+fn nobody() -> Value {
+    let pair = rcgen::generate_simple_self_signed(vec!["front-proxy".to_owned()]).expect("a pair");
+    json!({
+        "requestheader-client-ca-file": pair.cert.pem(), "requestheader-allowed-names": "[\"front-proxy\"]",
+        "requestheader-username-headers": "[\"X-Remote-User\"]", "requestheader-group-headers": "[\"X-Remote-Group\"]",
+        "requestheader-extra-headers-prefix": "[\"X-Remote-Extra-\"]",
+    })
+}
+
+fn json_of(text: &str) -> std::io::Result<Value> {
+    serde_json::from_str(text).map_err(std::io::Error::other)
 }
 
 fn text(pod: Pod) -> Arc<str> {
@@ -271,6 +283,19 @@ fn text(pod: Pod) -> Arc<str> {
 /// What is sent to who wants no more than the metadata.
 fn metadata(object: &Value) -> Value {
     json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
+}
+
+/// What is said of every token and of everything that anybody wants to do.
+fn verdict(resource: &str) -> Option<Value> {
+    let (kind, group, status) = match resource {
+        "tokenreviews" => {
+            let user = json!({"username": "system:serviceaccount:monitoring:prometheus", "groups": ["monitoring"]});
+            ("TokenReview", "authentication.k8s.io/v1", json!({"authenticated": true, "user": user}))
+        }
+        "subjectaccessreviews" => ("SubjectAccessReview", "authorization.k8s.io/v1", json!({"allowed": true})),
+        _ => return None,
+    };
+    Some(json!({"kind": kind, "apiVersion": group, "metadata": {}, "spec": {}, "status": status}))
 }
 
 const RESOURCES: [&str; 7] = ["pods", "replicasets", "jobs", "services", "endpointslices", "namespaces", "configmaps"];
@@ -286,7 +311,10 @@ async fn answer(
         return play(&server, last, &parameters);
     }
     if last == "extension-apiserver-authentication" {
-        return axum::Json(server.lock().front_proxy()).into_response();
+        return axum::Json(server.lock().config_map()).into_response();
+    }
+    if let Some(status) = verdict(last) {
+        return axum::Json(status).into_response();
     }
     let Some(resource) = RESOURCES.into_iter().find(|resource| *resource == last) else {
         let status =

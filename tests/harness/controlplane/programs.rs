@@ -17,9 +17,9 @@ pub struct Premises {
     /// Signs the certificates of users and of the API server.
     pub authority: Authority,
     /// Signs the certificate with which the API server forwards requests; another one, or else a user could too.
-    front_proxy: Authority,
+    pub front_proxy: Authority,
     /// What verifies the tokens of service accounts, and what signs them.
-    token_keys: [PathBuf; 2],
+    pub token_keys: [PathBuf; 2],
     etcd: u16,
     /// Where the API server answers.
     pub server: String,
