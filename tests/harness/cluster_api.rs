@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::harness::pki::{Authority, Leaf, data};
 use crate::harness::program::free_port;
-use crate::harness::{Answer, Plimsoll, config};
+use crate::harness::{Answer, Plimsoll, config, eventually};
 
 /// The server; it can go away and come back at the same address. Objects outlive it.
 pub struct ClusterApi {
@@ -119,6 +119,12 @@ impl ClusterApi {
 
     pub async fn plimsoll_with(&self, yaml: &str, file: Option<std::path::PathBuf>) -> Plimsoll {
         let mut plimsoll = Plimsoll::start_in(config(yaml), file, Some(self.config())).await;
+        self.introduce(&mut plimsoll).await;
+        plimsoll
+    }
+
+    /// Has Plimsoll asked by the front proxy from now on, which it has to know of.
+    pub async fn introduce(&self, plimsoll: &mut Plimsoll) {
         let now = plimsoll::clock::Clock::system().now();
         let shown = self.authority.sign(&Leaf::client("front-proxy-client", now));
         let root = reqwest::Certificate::from_pem(plimsoll.certificate_pem.as_bytes()).expect("a certificate");
@@ -127,7 +133,7 @@ impl ClusterApi {
             .map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
         let builder = reqwest::Client::builder().tls_certs_only([root]).identity(identity).no_proxy();
         plimsoll.http = builder.default_headers(user.into_iter().collect()).build().expect("a client");
-        plimsoll
+        eventually(|| plimsoll.get("/livez"), |answer| answer.code == 200).await;
     }
 
     pub async fn come(&mut self) {

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::{become_names, metric, names, pod, pods};
 use crate::harness::cluster_api::{ClusterApi, Trouble, source};
 use crate::harness::target::Target;
-use crate::harness::{Answer, CUSTOM, eventually};
+use crate::harness::{Answer, CUSTOM, Plimsoll, config, eventually};
 
 #[tokio::test]
 async fn a_kube_apiserver_that_goes_away_takes_nothing_with_it() {
@@ -35,11 +35,12 @@ async fn without_a_kube_apiserver_at_the_start_it_is_not_ready_and_becomes_so_by
     let mut api = ClusterApi::away();
     let target = Target::page("load 1\n").await;
     api.write("pods", &pod("web-1", &target));
-    let plimsoll = api.plimsoll(&pods()).await;
-    let said = |answer: &Answer| answer.code == 503 && answer.body.contains("nothing is known of the cluster yet");
+    let mut plimsoll = Plimsoll::start_in(config(&pods()), None, Some(api.config())).await;
+    let said = |answer: &Answer| answer.code == 500 && answer.body.contains("[-]discovery failed: reason withheld");
     eventually(|| plimsoll.get("/readyz"), said).await;
     api.come().await;
     eventually(|| plimsoll.get("/readyz"), |answer| answer.code == 200).await;
+    api.introduce(&mut plimsoll).await;
     become_names(&plimsoll, &["web-1"]).await;
 }
 
@@ -61,9 +62,9 @@ async fn a_missing_permission_is_said_with_its_rule_and_costs_only_what_it_is_fo
         assert!(error.contains(part), "{part} is not in {error}");
     }
     let ready = plimsoll.get("/readyz").await;
-    assert!(ready.code == 503 && ready.body.contains("to be granted: a ClusterRole with"), "{ready:?}");
+    assert!(ready.code == 500 && ready.body.contains("to be granted: a ClusterRole with"), "{ready:?}");
     api.trouble("services", None);
-    assert_eq!(plimsoll.get("/readyz").await.code, 503, "owners are not known");
+    assert_eq!(plimsoll.get("/readyz").await.code, 500, "owners are not known");
     api.trouble("replicasets", None);
     eventually(|| source(&plimsoll, "kubernetes_sd"), |source| source["lastError"] == "").await;
     eventually(|| plimsoll.get("/readyz"), |answer| answer.body == "ok").await;
@@ -80,7 +81,7 @@ async fn without_a_list_that_can_be_read_it_is_not_ready_and_becomes_so_by_itsel
     api.trouble("pods", Some(Trouble::Garbage));
     let plimsoll = api.plimsoll(&pods()).await;
     let said = |answer: &Answer| answer.body.contains("the kube-apiserver is asked for pods in vain since");
-    assert_eq!(eventually(|| plimsoll.get("/readyz"), said).await.code, 503);
+    assert_eq!(eventually(|| plimsoll.get("/readyz"), said).await.code, 500);
     api.trouble("pods", None);
     eventually(|| plimsoll.get("/readyz"), |answer| answer.body == "ok").await;
 }

@@ -8,7 +8,7 @@ use crate::serving::review::Failure;
 /// Why nobody is known to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
-    #[error("the CAs of the cluster are not known, so no client certificate can be judged; /readyz says why")]
+    #[error("the CAs of the cluster are not known, so no client certificate can be judged; the log says why")]
     NoTrust,
     #[error("a client certificate is needed")]
     NoCertificate,
