@@ -16,9 +16,10 @@
 //! loop per target: it fetches a page ([`client`]) in the format it asked for first (protobuf, OpenMetrics, text), reads
 //! it ([`exposition`]) and commits it ([`storage`]). A request is answered by [`api`]: it borrows what is there and asks [`provider`], which
 //! evaluates windows ([`aggregate`]) and merges what the targets of an object contribute. [`serving`] is
-//! the HTTPS listener with its [`serving::authentication`], [`admin`] the pages about Plimsoll itself, and [`server`]
+//! the HTTPS listener with its certificate, its [`serving::authentication`] and [`serving::authorization`], [`admin`] the pages about Plimsoll itself, and [`server`]
 //! wires all of it.
-//! Beside the pipeline stand [`hpa`], the autoscaler's algorithm as a pure function, and [`demo`].
+//! Beside the pipeline stand [`hpa`], the autoscaler's algorithm as a pure function, [`doctor`], which examines an
+//! installation from outside, and [`demo`].
 //!
 //! # Invariants
 //!
@@ -28,9 +29,13 @@
 //! - **A part is not the whole.** A target without data counts as missing ([`provider::Coverage`]) unless it
 //!   has just joined a fleet that was known before, or its pages do not have the metric. Below the
 //!   definition's `min_coverage` there is no value; above it a total is scaled up for what is missing.
-//! - **Requests read memory.** [`api`] waits for no target and no source of targets; long answers wait for each other.
-//! - **Who is not known is not answered.** What is believed of a client was read from the cluster before; while nothing
-//!   was, or nothing good, requests are refused. Identity headers count from the front proxy only, and end there.
+//! - **Requests read memory.** [`api`] waits for no target and no source of targets; long answers wait for each other. Whose
+//!   a token is and what a user may, the kube-apiserver is asked ([`serving::review`]) every ten seconds at most.
+//! - **Who may not is not answered.** Whom to believe was read from the cluster before; while nothing was, or nothing
+//!   good, requests are refused. Identity headers count from the front proxy only, and credentials end at
+//!   [`serving::authentication`]. An error is never a permission.
+//! - **What clients take is bounded** ([`serving::Limits`]): sizes, times, connections, requests. The kube-apiserver gets in
+//!   whatever strangers do.
 //! - **A request costs what it matches**, not what is known: objects are found by namespace, name and label
 //!   ([`model::Inventory`]). Answers that read many targets are made on threads of their own.
 //! - **One lock per target**, held for the time of a commit or a read. Parsing happens outside of it. No
@@ -79,11 +84,17 @@
 //! nine tenths of a core to others. Pods that are pending, done or being deleted are none; of a chain of owners
 //! ReplicaSets and Jobs are the middle. While the kube-apiserver is away nothing changes, and that is said.
 //!
+//! # Who may ask
+//!
+//! A connection is taken if its address has room (`serving::connections`). Its certificate is judged once in ten seconds by
+//! the CAs that the cluster publishes: the front proxy's says who asks in headers, a user's says it itself; else a token says it,
+//! else nobody does. Behind that stand the rates of users, and then the question whether they may: by memory of a
+//! SubjectAccessReview. The certificate that is shown is one value that changes ([`serving::CurrentCertificate`]), whoever
+//! makes it; what to do next with one of our own is decided by a pure function of the Secret, the APIServices and the time.
+//!
 //! # Seams for what comes
 //!
-//! Prometheus-compatible engines are one more writer of [`storage`]; a guard stands between [`provider`] and [`api`];
-//! other ways to know a client are further authenticators in [`serving::authentication`]; an authorizer stands behind
-//! it, with the user it has found.
+//! Prometheus-compatible engines are one more writer of [`storage`]; a guard stands between [`provider`] and [`api`].
 
 #![forbid(unsafe_code)]
 

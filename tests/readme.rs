@@ -8,8 +8,9 @@ fn blocks() -> Vec<String> {
 
 #[test]
 fn the_configuration_in_the_readme_is_good_and_its_hpa_asks_for_what_it_defines() {
-    let [file, hpa, migration] = &blocks()[..] else { panic!("three blocks of YAML") };
+    let [rate_limits, file, hpa, migration] = &blocks()[..] else { panic!("four blocks of YAML") };
     crate::harness::config(migration);
+    crate::harness::config(&format!("{file}\n{rate_limits}"));
     let config = crate::harness::config(file);
     let specs: Vec<MetricSpec> = serde_saphyr::from_str(hpa).expect("metrics of an HPA");
     for spec in specs {
