@@ -138,11 +138,10 @@ impl TrustWatch {
         }
         match &after.trouble {
             Some(trouble) if before.trouble.as_ref() != Some(trouble) => tracing::warn!("{trouble}"),
-            Some(_) => {}
             None if before.trouble.is_some() && !is_new => {
                 tracing::info!("the CAs in force are what the cluster says");
             }
-            None => {}
+            _ => {}
         }
         if after.trouble.is_none() {
             self.metrics.confirmed(now);

@@ -19,7 +19,7 @@ use crate::serving::authentication::User;
 /// What a request is about.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Attributes {
-    Resource(ResourceAttributes),
+    Resource(Box<ResourceAttributes>),
     /// A path that is no resource.
     Path(NonResourceAttributes),
 }
@@ -41,7 +41,7 @@ impl Attributes {
                 let mut attributes = resource(verb(method), rest);
                 (attributes.group, attributes.version) = (text(group), text(version));
                 narrow(&mut attributes, uri);
-                Self::Resource(attributes)
+                Self::Resource(Box::new(attributes))
             }
             _ => {
                 let (path, verb) = (Some(decode(uri.path())), Some(method.as_str().to_ascii_lowercase()));
@@ -54,7 +54,7 @@ impl Attributes {
     pub(super) fn asked_by(self, user: User) -> SubjectAccessReviewSpec {
         let User { name, uid, groups, extra } = user;
         let (resource_attributes, non_resource_attributes) = match self {
-            Self::Resource(attributes) => (Some(attributes), None),
+            Self::Resource(attributes) => (Some(*attributes), None),
             Self::Path(attributes) => (None, Some(attributes)),
         };
         SubjectAccessReviewSpec {
