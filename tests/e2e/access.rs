@@ -81,7 +81,7 @@ async fn claims(cluster: &ControlPlane, until: i64) -> Value {
 async fn each_way_to_ask_meets_what_the_cluster_allows() {
     let (cluster, plimsoll) = scene().await;
     let address = plimsoll.address;
-    let visitor = |certificate: Option<&str>| cluster.visitor(address, certificate);
+    let visitor = |certificate: Option<&str>| Visitor::new(address, certificate);
     let forged = |visitor: Visitor| visitor.with("X-Remote-User", "root").with("X-Remote-Group", "system:masters");
     let forbidden = |user: &str, path: &str| format!("forbidden: User \"{user}\" cannot get path \"{path}\"");
 
@@ -161,9 +161,9 @@ async fn what_was_allowed_ends_soon_after_it_is_no_longer() {
 async fn without_the_api_server_nobody_is_let_in_whom_it_would_have_to_vouch_for() {
     let (cluster, plimsoll) = scene().await;
     let address = plimsoll.address;
-    let alice = cluster.visitor(address, Some(&cluster.of_user("alice", None)));
-    let bob = cluster.visitor(address, Some(&cluster.of_user("bob", None)));
-    let token = cluster.visitor(address, None).token(&cluster.token(&claims(&cluster, 600).await));
+    let alice = Visitor::new(address, Some(&cluster.of_user("alice", None)));
+    let bob = Visitor::new(address, Some(&cluster.of_user("bob", None)));
+    let token = Visitor::new(address, None).token(&cluster.token(&claims(&cluster, 600).await));
     becomes(&alice, "/metrics", 200).await;
     assert_eq!((token.code("/metrics").await, bob.code("/metrics").await), (200, 403));
     cluster.stop_apiserver();
@@ -177,7 +177,7 @@ async fn without_the_api_server_nobody_is_let_in_whom_it_would_have_to_vouch_for
     assert_eq!(bob.code("/metrics").await, 500);
     let (code, body) = token.get("/metrics").await;
     assert!(code == 401 && body.contains("the bearer token cannot be judged: the kube-apiserver"), "{code} {body}");
-    let anonymous = cluster.visitor(address, None);
+    let anonymous = Visitor::new(address, None);
     assert_eq!([anonymous.code("/livez").await, anonymous.code("/readyz").await], [200, 200]);
     assert_eq!(anonymous.code("/metrics").await, 500);
     let masters = cluster.front_proxy(address, "root").with("X-Remote-Group", "system:masters");

@@ -31,17 +31,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 // === impl ControlPlane ===
 
 impl ControlPlane {
-    /// Whoever has this certificate, with its key in PEM.
-    pub fn visitor(&self, plimsoll: SocketAddr, certificate: Option<&str>) -> Visitor {
-        let builder = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).no_proxy().timeout(TIMEOUT);
-        let identity = certificate.map(|pem| reqwest::Identity::from_pem(pem.as_bytes()).expect("an identity"));
-        let http = identity.into_iter().fold(builder, reqwest::ClientBuilder::identity).build().expect("a client");
-        Visitor { base: format!("https://{plimsoll}"), http, headers: Vec::new() }
-    }
-
     /// The front proxy itself, in the name of a user.
     pub fn front_proxy(&self, plimsoll: SocketAddr, user: &str) -> Visitor {
-        self.visitor(plimsoll, Some(&self.premises.front_proxy_identity())).with("X-Remote-User", user)
+        Visitor::new(plimsoll, Some(&self.premises.front_proxy_identity())).with("X-Remote-User", user)
     }
 
     /// A certificate of a user of the cluster, with its key.
@@ -95,6 +87,14 @@ impl ControlPlane {
 // === impl Visitor ===
 
 impl Visitor {
+    /// Whoever has this certificate, with its key in PEM.
+    pub fn new(plimsoll: SocketAddr, certificate: Option<&str>) -> Self {
+        let builder = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).no_proxy().timeout(TIMEOUT);
+        let identity = certificate.map(|pem| reqwest::Identity::from_pem(pem.as_bytes()).expect("an identity"));
+        let http = identity.into_iter().fold(builder, reqwest::ClientBuilder::identity).build().expect("a client");
+        Self { base: format!("https://{plimsoll}"), http, headers: Vec::new() }
+    }
+
     /// The same with a header.
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.into(), value.into()));
