@@ -202,7 +202,7 @@ async fn pods_are_held_back_as_their_annotations_say() {
     assert_eq!((phase(&pending).as_str(), &pending["spec"]["nodeName"]), ("Pending", &Value::Null));
     let waiting = |pod: &Value| pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"].clone();
     cluster.object_becomes(&namespace, "v1/Pod", "misspelt", |pod| waiting(pod) != Value::Null).await;
-    assert_eq!(waiting(&pod("misspelt").await), "no image worklaod: expected workload or pause");
+    assert_eq!(waiting(&pod("misspelt").await), "no image worklaod: expected workload, plimsoll or pause");
     assert_eq!(phase(&pod("foreign").await), "Pending");
 
     for (name, annotation) in [("pending", "plimsoll.test/pending-"), ("unready", "plimsoll.test/ready-")] {
@@ -219,7 +219,7 @@ async fn plimsoll_is_registered_and_its_availability_follows_the_process() {
     let worker = address(&ready_pods(&cluster, &namespace, "app=worker", 3).await[0], 9100);
     request("PUT", &format!("{worker}/pin?metric=answer&value=42")).await;
     let mut plimsoll = cluster.plimsoll(&configuration(&namespace, &worker)).await;
-    println!("Available {:?} after the creation of the APIServices", plimsoll.available_in);
+    println!("Available {:?} after its manifests were applied", plimsoll.available_in);
     let path = format!("/apis/external.metrics.k8s.io/v1beta1/namespaces/{namespace}/answer");
     let ask = || async { cluster.try_kubectl(&["get", "--raw", &path]).await.unwrap_or_default() };
     eventually("the value", ask, |said| said.contains("\"value\":\"42\"")).await;
@@ -230,7 +230,7 @@ async fn plimsoll_is_registered_and_its_availability_follows_the_process() {
     plimsoll.restart();
     plimsoll.becomes_available(true).await;
     eventually("the value again", ask, |said| said.contains("\"value\":\"42\"")).await;
-    plimsoll.configure(&configuration(&namespace, &worker).replace("answer", "question"));
+    plimsoll.configure(&configuration(&namespace, &worker).replace("answer", "question")).await;
     eventually("another configuration", ask, String::is_empty).await;
     let (status, said) = plimsoll.stop();
     assert!(status.success(), "{said}");

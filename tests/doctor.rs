@@ -63,15 +63,6 @@ spec:
         - {name: worker, image: workload, args: [worker, --concurrency, "0"], ports: [{containerPort: 8080}]}
 "#;
 
-/// Who may ask who somebody is; an installation may have it already.
-const DELEGATOR: &str = "
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: plimsoll-auth-delegator}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: \"system:auth-delegator\"}
-subjects: [{kind: ServiceAccount, namespace: plimsoll-system, name: plimsoll}]
-";
-
 const LOAD: &str = "type: Object, object: {metric: {name: load}, describedObject: {apiVersion: apps/v1, kind: Deployment, \
                     name: DEPLOYMENT}, target: TARGET}";
 const PER_POD: &str = "{type: AverageValue, averageValue: \"10\"}";
@@ -88,7 +79,6 @@ impl Ward {
         let config = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file");
         std::fs::write(config.path(), CONFIG).expect("written");
         let ward = Self { cluster, plimsoll, config };
-        ward.cluster.apply("default", DELEGATOR).await;
         let namespace = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}");
         ward.cluster.apply("default", &namespace).await;
         ward.cluster.apply(NAMESPACE, WORKLOADS).await;
@@ -321,6 +311,12 @@ async fn registrations(ward: &Ward) {
     ward.names("adapters", "failure", &[BETA1, "held by prometheus-adapter"]).await;
     ward.restore(&saved).await;
 
+    // Plimsoll would mend what follows.
+    let keeper = ward.bindings("clusterrolebinding", "plimsoll-api-services", "plimsoll").await;
+    assert!(!keeper.is_empty(), "there is nothing to take away");
+    for binding in &keeper {
+        ward.cluster.delete("default", &binding.to_string()).await;
+    }
     ward.patch_api_service(EXTERNAL, &json!({"caBundle": null, "insecureSkipTLSVerify": true})).await;
     ward.names("apiservices", "failure", &[EXTERNAL, "insecureSkipTLSVerify"]).await;
     ward.patch_api_service(EXTERNAL, &json!({"insecureSkipTLSVerify": null})).await;
@@ -331,6 +327,7 @@ async fn registrations(ward: &Ward) {
     ward.names("certificate", "failure", &[EXTERNAL, "does not fit the serving certificate"]).await;
     ward.names("apiservices", "failure", &[EXTERNAL, "FailedDiscoveryCheck"]).await;
     ward.restore(&saved).await;
+    ward.restore(&keeper).await;
 
     let empty = "{apiVersion: v1, kind: Service, metadata: {name: empty}, spec: {selector: {app: nobody}, \
                  ports: [{name: https, port: 443}]}}";
@@ -407,8 +404,7 @@ async fn autoscalers(ward: &Ward) {
 async fn dead(ward: &mut Ward) {
     ward.plimsoll.kill();
     ward.plimsoll.becomes_available(false).await;
-    ward.names("apiservices", "failure", &["is not Available: FailedDiscoveryCheck", "kubectl -n plimsoll-system"])
-        .await;
+    ward.names("apiservices", "failure", &["is not Available: MissingEndpoints", "kubectl -n plimsoll-system"]).await;
     ward.names("metrics", "failure", &["\"web\"", "load is not served"]).await;
     ward.names("targets", "unknown", &["Connection refused"]).await;
 }

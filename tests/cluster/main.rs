@@ -1,5 +1,5 @@
-//! `make cluster`: a real control plane on loopback to play with, in which Plimsoll is registered and four workloads are
-//! scaled by it. Everything ends with Ctrl-C, and nothing of it is left.
+//! `make cluster`: a real control plane on loopback to play with, in which the development overlay installs Plimsoll, and
+//! four workloads are scaled by it. Everything ends with Ctrl-C, and nothing of it is left.
 
 // The parts of the test harness that make a cluster.
 #[expect(dead_code, reason = "the tests use more of it")]
@@ -23,9 +23,6 @@ use crate::harness::controlplane::{ControlPlane, eventually};
 /// A real control plane with Plimsoll and four autoscaled workloads.
 #[derive(clap::Parser)]
 struct Args {
-    /// Port of Plimsoll's own HTTPS listener; 0 takes a free one.
-    #[arg(long, default_value_t = 0)]
-    port: u16,
     /// Jobs a second for each of the four queues; it can be changed at any time.
     #[arg(long, default_value_t = 5.0)]
     load: f64,
@@ -62,8 +59,7 @@ async fn play(args: &Args) {
     say("starting etcd, kube-apiserver and kube-controller-manager");
     let cluster = ControlPlane::start().await;
     say(&format!("ready in {:.1} s; starting Plimsoll", cluster.started_in.as_secs_f64()));
-    let plimsoll =
-        if args.port == 0 { cluster.plimsoll(CONFIG).await } else { cluster.plimsoll_on(CONFIG, args.port).await };
+    let plimsoll = cluster.plimsoll(CONFIG).await;
     say("starting the workloads");
     cluster.apply("default", &format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}")).await;
     cluster.apply(NAMESPACE, OBJECTS).await;
@@ -100,6 +96,8 @@ export KUBECONFIG={kubeconfig} PATH={tools}:$PATH
 
 kubectl get hpa -n {NAMESPACE} -w
 kubectl get apiservices | grep metrics
+kubectl get all,configmaps,secrets -n plimsoll-system
+kubectl edit configmap plimsoll -n plimsoll-system
 kubectl describe hpa agent-orchestrator -n {NAMESPACE}
 kubectl get --raw '/apis/custom.metrics.k8s.io/v1beta2/namespaces/{NAMESPACE}/deployments.apps/agent-orchestrator/queue_length?metricLabelSelector=queue%3Dinference'
 kubectl get --raw '/apis/custom.metrics.k8s.io/v1beta2/namespaces/{NAMESPACE}/pods/%2A/decisions_per_second?labelSelector=app%3Dagents'
@@ -109,7 +107,7 @@ kubectl get --raw '/apis/external.metrics.k8s.io/v1beta1/namespaces/{NAMESPACE}/
 curl -X PUT 'http://{broker}/rate?queue=inference&per_second=40'
 curl -X PUT 'http://{broker}/rate?queue=inference&per_second=5'
 
-Plimsoll's own address is https://{address}. Ctrl-C ends everything.",
+Plimsoll runs as a pod with the address {address}. Ctrl-C ends everything.",
         available = plimsoll.available_in.as_secs_f64(),
         kubeconfig = cluster.kubeconfig().display(),
         tools = tools.parent().expect("a folder").display(),

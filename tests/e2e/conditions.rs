@@ -15,7 +15,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::controlplane::registered::API_SERVICES;
+use crate::harness::controlplane::installed::API_SERVICES;
 
 /// Watches until it is dropped.
 pub struct Conditions {

@@ -2,7 +2,7 @@ use serde_json::Value;
 
 use super::fleet::{Fleet, items, push, text};
 use super::scene::Scene;
-use crate::harness::controlplane::registered::API_SERVICES;
+use crate::harness::controlplane::installed::API_SERVICES;
 use crate::harness::controlplane::{ControlPlane, eventually};
 
 /// Two brokers, an autoscaler that has its numbers, and one that asks for a metric that nobody defined.

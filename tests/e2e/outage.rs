@@ -42,7 +42,7 @@ async fn without_the_api_server_the_last_state_serves_and_says_so_and_afterwards
     page_says(
         &direct,
         "/readyz?verbose",
-        &["readyz check passed", "[!]discovery degraded", kept, "the last known 2 pods stay"],
+        &["readyz check passed", "[!]discovery degraded", kept, "the last known 3 pods stay"],
     )
     .await;
     metric_becomes(&direct, "plimsoll_kubernetes_watch_up{resource=\"pods\"}", 0.0).await;

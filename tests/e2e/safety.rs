@@ -137,7 +137,7 @@ async fn replicas_hold_while_plimsoll_is_dead_and_until_its_rates_are_back() {
     scene.fails_again("agents", PERIODS).await;
     let noted = scene.conditions.changes().into_iter().skip(before).filter(|change| !change.available);
     let noted: Vec<_> = noted.map(|change| (change.meant, change.to_string())).collect();
-    let is_known = |(meant, said): &(bool, String)| *meant && said.contains("FailedDiscoveryCheck");
+    let is_known = |(meant, said): &(bool, String)| *meant && said.contains("MissingEndpoints");
     assert!(noted.len() == 3 && noted.iter().all(is_known), "{noted:#?}");
 
     scene.bring_plimsoll_back().await;

@@ -192,7 +192,7 @@ impl<P: Deref<Target = Registered>> Scene<P> {
         let log: Vec<&str> = log.lines().filter(|line| !line.contains("\"DEBUG\"")).collect();
         let last = log[log.len().saturating_sub(LAST_LINES)..].join("\n");
         format!(
-            "--- objects\n{}\n{}\n--- status page\n{}\n--- Plimsoll\n{last}\n",
+            "--- objects\n{}\n{}\n--- targets\n{}\n--- Plimsoll\n{last}\n",
             kubectl(&["get", "hpa,deployment,pods", "-o", "wide"]),
             kubectl(&["describe", "hpa"]),
             targets(self.plimsoll.direct()),

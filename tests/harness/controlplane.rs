@@ -2,17 +2,20 @@
 //! turns their pods into processes ([`kubelet`]). Comes in: YAML of objects; goes out: what a cluster makes of them.
 //! Everything ends with the value, and with the process in whatever way that ends. Nothing leaves loopback.
 
+pub mod asker;
 pub mod authority;
 pub mod certified;
 pub mod direct;
+pub mod egress;
 pub mod endpoints;
 pub mod folder;
+pub mod installation;
+pub mod installed;
 pub mod kubelet;
 pub mod network;
 mod objects;
 pub mod programs;
 pub mod registered;
-mod starter;
 pub mod unregistered;
 pub mod visitor;
 
@@ -26,6 +29,7 @@ use kube::{Client, Config};
 use tokio::sync::{Mutex, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use self::asker::Asker;
 use self::programs::{Premises, kubernetes};
 use self::registered::Registered;
 use self::unregistered::Unregistered;
@@ -39,6 +43,7 @@ pub struct ControlPlane {
     programs: std::sync::Mutex<Vec<(&'static str, Program)>>,
     /// From nothing until it was ready.
     pub started_in: Duration,
+    parts: Parts,
     /// Its API groups can be served by one Plimsoll at a time.
     registration: Arc<Mutex<()>>,
     shutdown: CancellationToken,
@@ -116,6 +121,11 @@ impl ControlPlane {
         Client::try_from(self.config.clone()).expect("a configuration")
     }
 
+    /// Status code and body of a path, asked as the administrator once: a [`Client`] would try again on 503 by itself.
+    pub fn asker(&self) -> Asker {
+        Asker::new(&self.premises)
+    }
+
     /// What kubectl says; its failure is the test's.
     pub async fn kubectl(&self, arguments: &[&str]) -> String {
         self.try_kubectl(arguments).await.unwrap_or_else(|said| panic!("kubectl {}: {said}", arguments.join(" ")))
@@ -132,18 +142,18 @@ impl ControlPlane {
 
     /// Plimsoll with this configuration, registered and Available. Another one waits until this one is gone.
     pub async fn plimsoll(self: &Arc<Self>, config: &str) -> Registered {
-        self.plimsoll_on(config, self.premises.network.free_port()).await
-    }
-
-    /// The same on a port of one's choice, of an address that belongs to this control plane.
-    pub async fn plimsoll_on(self: &Arc<Self>, config: &str, port: u16) -> Registered {
         let turn = self.registration.clone().lock_owned().await;
-        Registered::new(self.clone(), turn, config, port).await
+        Registered::new(self.clone(), turn, config).await
     }
 
     /// Plimsoll with this configuration, as this user, beside the one that is registered.
     pub async fn unregistered(&self, user: &str, config: &str) -> Unregistered {
         Unregistered::start(&self.premises, user, config).await
+    }
+
+    /// What the API server is answered that wants to connect to a host and a port of the cluster.
+    pub async fn way(&self, to: &str) -> String {
+        self.premises.egress.answer(to).await.expect("an answer")
     }
 
     /// Takes the API server away at once. Everything else stays and finds out.
@@ -154,7 +164,7 @@ impl ControlPlane {
     /// Brings the API server back, at the same address; gives the time until it was ready.
     pub async fn start_apiserver(&self) -> Duration {
         let started = Instant::now();
-        let mut programs = vec![(APISERVER, self.premises.start_apiserver())];
+        let mut programs = vec![(APISERVER, self.premises.start_apiserver(self.has_controllers()))];
         until_ready(&self.client(), &mut programs, started).await;
         self.programs().append(&mut programs);
         started.elapsed()
@@ -169,6 +179,10 @@ impl ControlPlane {
     /// The last lines of each program.
     pub fn logs(&self) -> String {
         self.programs().iter().map(|(name, program)| format!("--- {name}\n{}\n", last_lines(program))).collect()
+    }
+
+    fn has_controllers(&self) -> bool {
+        self.parts == Parts::All
     }
 
     fn programs(&self) -> MutexGuard<'_, Vec<(&'static str, Program)>> {
@@ -229,17 +243,20 @@ fn live(parts: Parts, ready: oneshot::Sender<ControlPlane>, shutdown: &Cancellat
         let control_plane = bring_up(parts, shutdown.clone()).await;
         let (client, premises) = (control_plane.client(), control_plane.premises.clone());
         drop(ready.send(control_plane));
-        if parts == Parts::All {
-            // Both end as they are dropped, and the processes of the pods with them.
-            let endpoints = endpoints::Endpoints::new(client.clone(), premises.clone());
-            let pods = kubelet::Kubelet::new(client, premises);
-            tokio::select! {
-                () = endpoints.run() => {}
-                () = pods.run() => {}
-                () = shutdown.cancelled() => {}
+        let egress = premises.egress.clone().run();
+        let pods = async {
+            if parts == Parts::All {
+                let endpoints = endpoints::Endpoints::new(client.clone(), premises.clone());
+                tokio::join!(endpoints.run(), kubelet::Kubelet::new(client, premises).run());
             }
+            std::future::pending().await
+        };
+        // All end as they are dropped, and the processes of the pods with them.
+        tokio::select! {
+            () = egress => {}
+            () = pods => {}
+            () = shutdown.cancelled() => {}
         }
-        shutdown.cancelled().await;
     });
 }
 
@@ -247,14 +264,14 @@ async fn bring_up(parts: Parts, shutdown: CancellationToken) -> ControlPlane {
     let (started, premises) = (Instant::now(), Arc::new(Premises::new()));
     let kubeconfig = Kubeconfig::read_from(&premises.admin).expect("a kubeconfig");
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.expect("complete");
-    let (apiserver, etcd) = (premises.start_apiserver(), premises.start_etcd());
+    let (apiserver, etcd) = (premises.start_apiserver(parts == Parts::All), premises.start_etcd());
     let mut programs = vec![(APISERVER, apiserver), ("etcd", etcd)];
     until_ready(&Client::try_from(config.clone()).expect("a configuration"), &mut programs, started).await;
     if parts == Parts::All {
         programs.insert(0, ("kube-controller-manager", premises.start_controllers()));
     }
     let (started_in, programs, registration) = (started.elapsed(), programs.into(), Arc::default());
-    ControlPlane { premises, config, programs, started_in, registration, shutdown, thread: None }
+    ControlPlane { premises, config, programs, started_in, parts, registration, shutdown, thread: None }
 }
 
 /// Waits for the API server; panics when a program ends before.

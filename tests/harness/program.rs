@@ -80,6 +80,12 @@ impl Program {
         assert!(sent.is_ok_and(|status| status.success()), "kill -{signal}");
     }
 
+    /// Ends it at once.
+    pub fn kill(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
     /// How it ended, if it did.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child")
@@ -100,8 +106,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.kill();
     }
 }
 

@@ -31,7 +31,7 @@ spec:
       basicAuth: {username: {name: login, key: user}, password: {name: login, key: password}}
 ";
 
-/// A pod with labels and annotations that runs, for all that the API knows.
+/// A pod with labels and annotations that runs, for all that the API knows; its node is none of the harness.
 async fn run(cluster: &ControlPlane, namespace: &str, name: &str, meta: &str, target: &Target) {
     let port = target.port();
     let pod = format!(
@@ -39,7 +39,7 @@ async fn run(cluster: &ControlPlane, namespace: &str, name: &str, meta: &str, ta
 apiVersion: v1
 kind: Pod
 metadata: {{name: {name}, {meta}}}
-spec: {{containers: [{{name: web, image: web, ports: [{{name: metrics, containerPort: {port}}}]}}]}}
+spec: {{nodeName: elsewhere, containers: [{{name: web, image: web, ports: [{{name: metrics, containerPort: {port}}}]}}]}}
 "
     );
     cluster.apply(namespace, &pod).await;
@@ -50,7 +50,7 @@ spec: {{containers: [{{name: web, image: web, ports: [{{name: metrics, container
 
 #[tokio::test]
 async fn the_permissions_suffice_and_what_the_kube_apiserver_tells_is_understood() {
-    let cluster = ControlPlane::start_api().await;
+    let cluster = ControlPlane::start().await;
     let namespace = cluster.namespace("genuine").await;
     let (one, two) = (Target::page("load 1\n").await, Target::page("load 2\n").await);
     run(&cluster, &namespace, "annotated", "annotations: {prometheus.io/scrape: \"true\"}", &one).await;
@@ -83,7 +83,7 @@ async fn the_permissions_suffice_and_what_the_kube_apiserver_tells_is_understood
     cluster.stop_apiserver();
     let has =
         |words: &'static str| move |said: &Option<(u16, String)>| said.as_ref().is_some_and(|it| it.1.contains(words));
-    eventually("its absence is said", ready, has("the last known 2 pods stay")).await;
+    eventually("its absence is said", ready, has("the last known 3 pods stay")).await;
     eventually("to the authenticator too", ready, has("the last good requestheader CA stays in force")).await;
     let value = direct.get(&path("monitored")).await.expect("an answer");
     assert!(value.1.contains("\"value\":\"2\""), "{value:?}");

@@ -1,7 +1,7 @@
 //! Plimsoll as a process beside the control plane, with a certificate that comes from where a test says. Many may run at
 //! once; one of them is behind the APIServices.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +11,7 @@ use k8s_openapi::ByteString;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
+use super::egress::Routes;
 use super::programs::{guarded, plimsoll};
 use super::{ControlPlane, eventually, last_lines};
 use crate::harness::program::Program;
@@ -85,8 +86,12 @@ impl ControlPlane {
 
     /// Makes this one known to the API server. What the APIServices trust is not said.
     pub async fn register(&self, certified: &Certified) {
-        let yaml = OBJECTS.replace("ADDRESS", &certified.address.ip().to_string());
-        self.apply("default", &yaml.replace("PORT", &certified.address.port().to_string())).await;
+        self.apply("default", OBJECTS).await;
+        let service = self.get(NAMESPACE, "v1/Service", "plimsoll").await;
+        let address = service["spec"]["clusterIP"].as_str().and_then(|address| address.parse().ok());
+        let SocketAddr::V4(plimsoll) = certified.address else { panic!("{} is not IPv4", certified.address) };
+        let route = (SocketAddrV4::new(address.expect("an address"), 443), vec![plimsoll]);
+        self.premises.egress.set(Routes::from([route]));
     }
 
     /// The namespace and the permissions alone.
@@ -176,11 +181,10 @@ impl ControlPlane {
     }
 
     async fn forward(&self, counts: &Counts) {
-        let client = self.client();
+        let asker = self.asker();
         loop {
-            let request = hyper::Request::get(FORWARDED).body(Vec::new()).expect("a request");
-            let answer = client.request_text(request).await;
-            counts.count(&counts.forwarded, answer.map(drop).map_err(|error| format!("forwarded: {error:?}")));
+            let answer = asker.get(FORWARDED).await;
+            counts.count(&counts.forwarded, answer.map(drop).map_err(|error| format!("forwarded: {error}")));
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -209,6 +213,14 @@ impl Certified {
             said.as_ref().is_ok_and(|(_, said)| words.iter().all(|word| said.contains(word)))
         };
         drop(eventually(&format!("{path} says {words:?}"), || self.get(path, None), has).await);
+    }
+
+    /// The same of what it says to a kubelet: while it trusts nobody it refuses who says who he is.
+    pub async fn says_to_anybody(&self, path: &str, words: &[&str]) {
+        let has = |said: &Result<(u16, String), String>| {
+            said.as_ref().is_ok_and(|(_, said)| words.iter().all(|word| said.contains(word)))
+        };
+        drop(eventually(&format!("{path} says {words:?}"), || ask(self.address, "", path, None), has).await);
     }
 
     /// Everything it has said.
@@ -247,10 +259,13 @@ impl Counts {
     }
 }
 
-/// As the front proxy, in the name of an administrator.
+/// As the front proxy, in the name of an administrator; without an identity as a kubelet, which is nobody.
 async fn ask(address: SocketAddr, identity: &str, path: &str, bundle: Option<&str>) -> Result<(u16, String), String> {
-    let identity = reqwest::Identity::from_pem(identity.as_bytes()).expect("an identity");
-    let client = reqwest::Client::builder().identity(identity).no_proxy().timeout(TIMEOUT);
+    let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT);
+    let client = match identity {
+        "" => client,
+        identity => client.identity(reqwest::Identity::from_pem(identity.as_bytes()).expect("an identity")),
+    };
     let client = match bundle {
         Some(bundle) => client.tls_certs_only(reqwest::Certificate::from_pem_bundle(bundle.as_bytes()).expect("PEM")),
         None => client.tls_danger_accept_invalid_certs(true),

@@ -12,18 +12,22 @@ pub struct Direct {
     http: reqwest::Client,
 }
 
+/// The name by which the API server calls it.
+pub const HOST: &str = "plimsoll.plimsoll-system.svc";
+
 /// Whatever it answers, it answers from memory.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 // === impl Direct ===
 
 impl Direct {
-    pub fn new(premises: &Premises, address: SocketAddr) -> Self {
-        let root = reqwest::Certificate::from_pem(premises.authority.pem.as_bytes()).expect("a certificate");
+    /// The certificate has to be good for the name of its Service, and of this authority.
+    pub fn new(premises: &Premises, address: SocketAddr, authority: &str) -> Self {
+        let roots = reqwest::Certificate::from_pem_bundle(authority.as_bytes()).expect("certificates");
         let identity = reqwest::Identity::from_pem(premises.front_proxy_identity().as_bytes()).expect("an identity");
-        let client = reqwest::Client::builder().tls_certs_only([root]).identity(identity);
-        let http = client.no_proxy().timeout(TIMEOUT).build().expect("a client");
-        Self { base: format!("https://{address}"), http }
+        let client = reqwest::Client::builder().tls_certs_only(roots).identity(identity);
+        let client = client.resolve(HOST, address).no_proxy().timeout(TIMEOUT);
+        Self { base: format!("https://{HOST}:{}", address.port()), http: client.build().expect("a client") }
     }
 
     /// Status code and body; none where nothing answers.

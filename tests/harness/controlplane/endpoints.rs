@@ -4,10 +4,12 @@
 //! pod it stands for (`targetRef`), its node, conditions and ports as in a cluster, but as address a placeholder of
 //! 203.0.113.0/24, which is for documentation (RFC 5737). Who wants to reach the pod takes the pod's own address.
 //!
-//! In place of cluster DNS and kube-proxy there is a file for each Service, `NAMESPACE/NAME`, with the `host:port` of
+//! In place of kube-proxy the API server's way to a Service ends at one of its pods (`egress`). In place of cluster DNS
+//! there is, for who is no Kubernetes program, a file for each Service, `NAMESPACE/NAME`, with the `host:port` of
 //! each ready endpoint on a line; the program in the pods finds them by the variable `SERVICES`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,6 +77,7 @@ impl Endpoints {
                 () = self.services.next() => changed = true,
                 () = tokio::time::sleep(CALM), if changed && self.pods.complete && self.services.complete => {
                     changed = false;
+                    self.premises.egress.set(self.services.known.values().flat_map(|it| self.routes(it)).collect());
                     self.write_files();
                     if let Err(error) = self.write_slices().await {
                         eprintln!("endpoints: {error}");
@@ -136,6 +139,24 @@ impl Endpoints {
                 |wanted: &BTreeMap<String, String>| wanted.iter().all(|(k, v)| pod.labels().get(k) == Some(v));
             pod.namespace() == service.namespace() && address(pod).is_some() && selector.is_some_and(matches)
         })
+    }
+
+    /// Where connections to a Service go, by its ports: to pods that are ready; where only such are left that end, and are
+    /// ready yet, to those.
+    fn routes(&self, service: &Service) -> Vec<(SocketAddrV4, Vec<SocketAddrV4>)> {
+        let spec = service.spec.as_ref();
+        let Some(host) = spec.and_then(|spec| spec.cluster_ip.as_ref()?.parse::<Ipv4Addr>().ok()) else {
+            return Vec::new();
+        };
+        let serving: Vec<&Pod> = self.selected(service).filter(|pod| condition(pod, "Ready")).collect();
+        let staying: Vec<&Pod> = serving.iter().copied().filter(|pod| !is_terminating(pod)).collect();
+        let pods = if staying.is_empty() { serving } else { staying };
+        let route = |port: &ServicePort| {
+            let at =
+                |pod: &&Pod| Some(SocketAddrV4::new(address(pod)?.parse().ok()?, number(target_port(port, pod)?)?));
+            Some((SocketAddrV4::new(host, number(port.port)?), pods.iter().filter_map(at).collect()))
+        };
+        spec.iter().flat_map(|spec| spec.ports.iter().flatten()).filter_map(route).collect()
     }
 
     fn write_files(&mut self) {
@@ -244,6 +265,10 @@ fn target_port(port: &ServicePort, pod: &Pod) -> Option<i32> {
             ports.find(|port| port.name.as_ref() == Some(name)).map(|port| port.container_port)
         }
     }
+}
+
+fn number(port: i32) -> Option<u16> {
+    u16::try_from(port).ok()
 }
 
 fn selector(service: &Service) -> Option<&BTreeMap<String, String>> {

@@ -12,7 +12,7 @@ pub struct Folder {
 
 /// Waits for the end of the pipe. What is killed at that moment may write a little longer: some tries.
 const REMOVE: &str = r#"cat >/dev/null; for try in 1 2 3 4 5 6 7 8 9 10; do
-rm -rf "$1" 2>/dev/null && break; sleep 0.2; done"#;
+rm -rf --one-file-system "$1" 2>/dev/null && break; sleep 0.2; done"#;
 
 // === impl Folder ===
 

@@ -1,15 +1,26 @@
 //! The scheduler and the kubelet of the only node: pods come in, bound to the node and run as local processes, each on
 //! an address of its own; their status goes out. What a container is to run is the name of its image: `workload` is the
-//! program that `make setup` builds, `pause` is nothing at all, and the pod is Running. Other nodes' pods are left alone,
-//! and so are those of other schedulers.
+//! program that `make setup` builds, `plimsoll` is Plimsoll, `pause` is nothing at all, and the pod is Running. Other
+//! nodes' pods are left alone, and so are those of other schedulers.
+//!
+//! A Plimsoll has what its pod says: arguments and variables, volumes that follow ConfigMaps, Secrets and tokens, a root of
+//! its own that it cannot write, its user, and probes that decide whether it is Ready and lives. Limits of CPU and memory,
+//! filters of system calls and network policies are not there.
 //!
 //! A test can hold a pod back by annotations: `plimsoll.test/pending: "true"` keeps it from a node,
 //! `plimsoll.test/ready: "false"` keeps it not Ready, `plimsoll.test/init-delay: "2"` lets it be Pending for two
 //! seconds. The first two may change at any time.
 
+pub mod containers;
+pub mod environment;
 pub mod lifecycle;
+pub mod payload;
+pub mod probes;
 pub mod process;
+pub mod sandbox;
+pub mod source;
 pub mod status;
+pub mod volumes;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

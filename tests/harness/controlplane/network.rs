@@ -16,6 +16,9 @@ pub struct Network {
     _claim: UnixListener,
 }
 
+/// Of the last two bytes, those from here on are addresses of Services: nothing listens there.
+const SERVICES: u16 = 0xf000;
+
 /// The lower parts are left to people.
 const PARTS: std::ops::Range<u8> = 64..255;
 
@@ -42,8 +45,16 @@ impl Network {
 
     /// An address that nothing had before.
     pub fn next(&self) -> Ipv4Addr {
-        let [high, low] = self.next.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        assert!(next < SERVICES, "so many pods do not run in one control plane");
+        let [high, low] = next.to_be_bytes();
         Ipv4Addr::new(127, self.part, high, low)
+    }
+
+    /// The addresses of Services: what is not taken on the way to one stays on loopback.
+    pub fn services(&self) -> String {
+        let [high, low] = SERVICES.to_be_bytes();
+        format!("127.{}.{high}.{low}/{}", self.part, 16 + SERVICES.leading_ones())
     }
 
     /// A port of the node's address. Who else takes one there takes it from here.

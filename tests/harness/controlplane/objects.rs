@@ -20,15 +20,25 @@ impl ControlPlane {
         let namespace: Namespace =
             serde_json::from_value(json!({"metadata": {"generateName": format!("{prefix}-")}})).expect("a namespace");
         let made = Api::all(self.client()).create(&PostParams::default(), &namespace).await.expect("made");
-        made.metadata.name.expect("a name")
+        let name = made.metadata.name.expect("a name");
+        if self.has_controllers() {
+            // No pod is admitted without the account.
+            self.object_becomes(&name, "v1/ServiceAccount", "default", |account| !account.is_null()).await;
+        }
+        name
     }
 
     /// Applies objects; those without a namespace go to this one.
     pub async fn apply(&self, namespace: &str, yaml: &str) {
-        for object in documents(yaml) {
-            let (api, name) = self.api_of(namespace, &object).await;
+        self.apply_all(namespace, &documents(yaml)).await;
+    }
+
+    /// The same of objects that were read.
+    pub async fn apply_all(&self, namespace: &str, objects: &[Value]) {
+        for object in objects {
+            let (api, name) = self.api_of(namespace, object).await;
             let patch = PatchParams::apply(MANAGER).force();
-            let applied = api.patch(&name, &patch, &Patch::Apply(&object)).await;
+            let applied = api.patch(&name, &patch, &Patch::Apply(object)).await;
             applied.unwrap_or_else(|error| panic!("{error}\n{object:#}"));
         }
     }
@@ -89,7 +99,8 @@ impl ControlPlane {
     }
 }
 
-fn documents(yaml: &str) -> Vec<Value> {
+/// The objects of a YAML text.
+pub fn documents(yaml: &str) -> Vec<Value> {
     let read: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
     read.into_iter().filter(|document| !document.is_null()).collect()
 }

@@ -4,10 +4,17 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use super::authority::{self, Authority, Pair};
+use super::direct::HOST;
+use super::egress::Egress;
 use super::folder::Folder;
+use super::kubelet::containers::Containers;
 use super::network::Network;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+
 use crate::harness::program::{PLIMSOLL, Program, installed};
 
 /// What the programs share: where they listen, whom they trust, who they are.
@@ -25,12 +32,17 @@ pub struct Premises {
     pub server: String,
     /// The kubeconfig of the administrator.
     pub admin: PathBuf,
+    /// Where the API server finds what is behind a Service.
+    pub egress: Arc<Egress>,
+    /// The processes of pods.
+    pub containers: Containers,
 }
 
 /// Downscales are quick, so that tests are; everything else is as in a cluster.
 const CONTROLLERS: [&str; 8] = [
     "--controllers=horizontal-pod-autoscaler-controller,deployment-controller,replicaset-controller,\
-     statefulset-controller,job-controller,cronjob-controller,namespace-controller,garbage-collector-controller",
+     statefulset-controller,job-controller,cronjob-controller,namespace-controller,garbage-collector-controller,\
+     serviceaccount-controller,root-ca-certificate-publisher-controller,resourcequota-controller,disruption-controller",
     "--leader-elect=false",
     "--use-service-account-credentials=true",
     "--horizontal-pod-autoscaler-sync-period=1s",
@@ -42,12 +54,9 @@ const CONTROLLERS: [&str; 8] = [
 ];
 
 /// What the API server does with users, service accounts and requests that it forwards.
-const APISERVER: [&str; 9] = [
-    "--service-cluster-ip-range=10.0.0.0/24",
+const APISERVER: [&str; 7] = [
     "--authorization-mode=RBAC",
     "--allow-privileged=true",
-    // Pods need no token here, and nothing makes the accounts of namespaces.
-    "--disable-admission-plugins=ServiceAccount",
     "--service-account-issuer=https://kubernetes.default.svc",
     "--requestheader-allowed-names=front-proxy-client",
     "--requestheader-username-headers=X-Remote-User",
@@ -57,6 +66,9 @@ const APISERVER: [&str; 9] = [
 
 /// The name in the certificate with which the API server forwards requests; [`APISERVER`] allows no other.
 const FRONT_PROXY: &str = "front-proxy-client";
+
+/// The user who may do everything.
+const ADMIN: &str = "admin";
 
 /// Every request has a line.
 const PLIMSOLL_LOG_LEVEL: &str = "info,plimsoll::telemetry=debug";
@@ -72,16 +84,40 @@ impl Premises {
         let authority = Authority::new(&folder, "kubernetes-ca");
         let front_proxy = Authority::new(&folder, "front-proxy-ca");
         let server = format!("https://{}:{}", network.node(), network.free_port());
-        let user = authority.client(&folder, "admin", Some("system:masters"));
-        let admin = user.kubeconfig(&folder, "admin", &server, &authority.file);
-        let (token_keys, etcd) = (authority::token_keys(&folder), network.free_port());
-        Self { folder, network, authority, front_proxy, token_keys, etcd, server, admin }
+        let user = authority.client(&folder, ADMIN, Some("system:masters"));
+        let admin = user.kubeconfig(&folder, ADMIN, &server, &authority.file);
+        let (token_keys, etcd, egress) =
+            (authority::token_keys(&folder), network.free_port(), Arc::new(Egress::new(&folder)));
+        let containers = Containers::default();
+        Self { folder, network, authority, front_proxy, token_keys, etcd, server, admin, egress, containers }
     }
 
     /// The kubeconfig of a user without groups.
     pub fn user(&self, name: &str) -> PathBuf {
         let user = self.authority.client(&self.folder, name, None);
         user.kubeconfig(&self.folder, &name.replace(':', "-"), &self.server, &self.authority.file)
+    }
+
+    /// Host and port of the API server.
+    pub fn server_address(&self) -> (String, String) {
+        let address = self.server.trim_start_matches("https://").rsplit_once(':');
+        address.map(|(host, port)| (host.to_owned(), port.to_owned())).expect("a host and a port")
+    }
+
+    /// What a pod has of this machine's file system.
+    pub fn pod_folder(&self, pod: &Pod) -> PathBuf {
+        self.pods().join(pod.uid().unwrap_or_default())
+    }
+
+    /// Removes it, where there is one.
+    pub fn remove_pod_folder(&self, uid: &str) {
+        if !uid.is_empty() {
+            drop(std::fs::remove_dir_all(self.pods().join(uid)));
+        }
+    }
+
+    fn pods(&self) -> PathBuf {
+        self.folder.path().join("pods")
     }
 
     /// The folder with a file for each Service, by namespace.
@@ -110,7 +146,8 @@ impl Premises {
         Program::start(command)
     }
 
-    pub fn start_apiserver(&self) -> Program {
+    /// Starts the API server. Without controllers nothing makes the accounts that pods would have.
+    pub fn start_apiserver(&self, with_accounts: bool) -> Program {
         let (folder, address) = (&self.folder, self.network.node());
         let serving = self.authority.server(folder, "kube-apiserver", authority::apiserver_hosts(address.into()));
         let proxy = self.front_proxy.client(folder, FRONT_PROXY, None);
@@ -120,6 +157,11 @@ impl Premises {
         command.arg(format!("--bind-address={address}"));
         command.arg(format!("--secure-port={}", self.server.rsplit(':').next().expect("a port")));
         command.arg(format!("--advertise-address={ADVERTISED}"));
+        command.arg(format!("--service-cluster-ip-range={}", self.network.services()));
+        argument(&mut command, "--egress-selector-config-file", &self.egress.configuration);
+        if !with_accounts {
+            command.arg("--disable-admission-plugins=ServiceAccount");
+        }
         argument(&mut command, "--cert-dir", folder.path());
         pair(&mut command, ["--tls-cert-file", "--tls-private-key-file"], &serving);
         argument(&mut command, "--client-ca-file", &self.authority.file);
@@ -148,8 +190,8 @@ impl Premises {
 
     /// The command for a Plimsoll at this address, as whoever the kubeconfig is. It logs every request.
     pub fn plimsoll(&self, address: SocketAddr, config: &Path, kubeconfig: &Path) -> Command {
-        let hosts = ["plimsoll.plimsoll-system.svc".to_owned(), "localhost".to_owned(), address.ip().to_string()];
-        let serving = self.authority.server(&self.folder, &format!("plimsoll-{}", address.port()), hosts.into());
+        let name = format!("plimsoll-{}", address.port());
+        let serving = self.authority.server(&self.folder, &name, vec![HOST.to_owned()]);
         let mut command = guarded(&plimsoll());
         command.args(["serve", "--listen", &address.to_string(), "--log-level", PLIMSOLL_LOG_LEVEL]);
         command.env("KUBECONFIG", kubeconfig);
@@ -160,8 +202,17 @@ impl Premises {
 
     /// The certificate and key with which the API server forwards requests, as PEM.
     pub fn front_proxy_identity(&self) -> String {
-        let read = |name: &str| std::fs::read_to_string(self.folder.path().join(name)).expect("the API server has it");
-        read(&format!("{FRONT_PROXY}.crt")) + &read(&format!("{FRONT_PROXY}.key"))
+        self.identity(FRONT_PROXY)
+    }
+
+    /// The certificate and key of the administrator, as PEM.
+    pub fn admin_identity(&self) -> String {
+        self.identity(ADMIN)
+    }
+
+    fn identity(&self, name: &str) -> String {
+        let read = |file: String| std::fs::read_to_string(self.folder.path().join(file)).expect("it was made");
+        read(format!("{name}.crt")) + &read(format!("{name}.key"))
     }
 
     fn url(&self, port: u16) -> String {

@@ -1,19 +1,17 @@
-//! Plimsoll as a process beside the control plane, served by it through APIServices. It has the permissions of a
-//! service account, and a certificate for the name of its Service.
+//! Plimsoll as the shipped manifests install it, with one replica: a pod that the kubelet runs, behind its Service, with the
+//! permissions of its service account, and registered by its APIServices.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitStatus;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use k8s_openapi::ByteString;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::OwnedMutexGuard;
 
 use super::direct::Direct;
-use super::programs::kubernetes;
-use super::starter::Starter;
+use super::installation::{Installation, NAME, NAMESPACE};
+use super::installed::{API_SERVICES, Replica};
 use super::{ControlPlane, eventually, last_lines};
 use crate::harness::program::Program;
 
@@ -21,26 +19,23 @@ use crate::harness::program::Program;
 pub struct Registered {
     control_plane: Arc<ControlPlane>,
     _turn: OwnedMutexGuard<()>,
+    /// UID of the pod.
+    pod: String,
     pub address: SocketAddr,
-    config: PathBuf,
-    kubeconfig: PathBuf,
-    program: Option<Program>,
-    starter: Starter,
+    /// Whom the API server believes its certificate.
+    authority: String,
+    is_there: bool,
     /// From the APIServices' creation until all were Available.
     pub available_in: Duration,
 }
 
-/// What is registered, by name.
-pub const API_SERVICES: [&str; 3] =
-    ["v1beta1.custom.metrics.k8s.io", "v1beta2.custom.metrics.k8s.io", "v1beta1.external.metrics.k8s.io"];
-
-pub const API_SERVICE: &str = "apiregistration.k8s.io/v1/APIService";
-
-const PERMISSIONS: &str = include_str!("permissions.yaml");
-const REGISTRATION: &str = include_str!("registration.yaml");
-
-/// Its user is the service account that the bindings of [`PERMISSIONS`] name.
-const USER: &str = "system:serviceaccount:plimsoll-system:plimsoll";
+/// What tests have otherwise: it is asked more often whether it is ready.
+const QUICK: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: plimsoll, namespace: plimsoll-system}
+spec: {template: {spec: {containers: [{name: plimsoll, readinessProbe: {periodSeconds: 1}}]}}}
+";
 
 /// More than the time in which it lets requests end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
@@ -48,66 +43,79 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 // === impl Registered ===
 
 impl Registered {
-    pub(super) async fn new(
-        control_plane: Arc<ControlPlane>,
-        turn: OwnedMutexGuard<()>,
-        config: &str,
-        port: u16,
-    ) -> Self {
-        let premises = &control_plane.premises;
-        let address = SocketAddr::from((premises.network.node(), port));
-        let mut registered = Self {
-            _turn: turn,
-            address,
-            config: premises.folder.write("plimsoll.yaml", config),
-            kubeconfig: premises.user(USER),
-            program: None,
-            starter: Starter::new(),
-            available_in: Duration::ZERO,
-            control_plane,
-        };
-        registered.control_plane.apply("default", PERMISSIONS).await;
-        registered.start();
-        registered.register().await;
+    pub(super) async fn new(control_plane: Arc<ControlPlane>, turn: OwnedMutexGuard<()>, config: &str) -> Self {
+        let installation = Installation::of("development").component("monitor-credentials").configuration(config);
+        let rendered = control_plane.rendered(&installation.patch(QUICK));
+        let (services, others): (Vec<_>, Vec<_>) = rendered.into_iter().partition(|it| it["kind"] == "APIService");
+        control_plane.apply_all(NAMESPACE, &others).await;
+        let Replica { uid: pod, address, .. } = control_plane.ready_replicas(1).await.remove(0);
+        // What is asked before it can answer is asked again only after a while.
+        let started = Instant::now();
+        control_plane.apply_all(NAMESPACE, &services).await;
+        let (authority, available_in) = (String::new(), Duration::ZERO);
+        let mut registered = Self { control_plane, _turn: turn, pod, address, authority, is_there: true, available_in };
+        eventually("the APIServices are Available", || registered.available(), |states| *states == [true; 3]).await;
+        registered.available_in = started.elapsed();
+        registered.authority = registered.control_plane.ca_bundle().await;
         registered
     }
 
     /// Whether there is a process; one that ended by itself counts.
     pub fn is_there(&self) -> bool {
-        self.program.is_some()
+        self.is_there
     }
 
-    /// Ends it at once, in the middle of whatever it does.
+    /// Ends its process at once, in the middle of whatever it does. The pod stays, without one.
     pub fn kill(&mut self) {
-        drop(self.program.take());
+        self.is_there = false;
+        self.control_plane.premises.containers.hold(&self.pod);
+        if let Some(program) = self.program() {
+            program.lock().expect("not poisoned").kill();
+        }
     }
 
-    /// Everything the running process has said.
+    /// Everything the process has said that runs, or ran last.
     pub fn output(&self) -> String {
-        self.program.as_ref().map(Program::output).unwrap_or_default()
+        self.program().map(|program| program.lock().expect("not poisoned").output()).unwrap_or_default()
     }
 
     /// Asks it to end, and gives its exit status and everything it said.
     pub fn stop(&mut self) -> (ExitStatus, String) {
-        let mut program = self.program.take().expect("it runs");
-        program.signal("TERM");
-        (program.wait(STOP_TIMEOUT), program.output())
+        self.is_there = false;
+        self.control_plane.premises.containers.hold(&self.pod);
+        let program = self.program().expect("it runs");
+        program.lock().expect("not poisoned").signal("TERM");
+        let started = Instant::now();
+        loop {
+            // The kubelet asks for it too.
+            let ended = program.lock().expect("not poisoned").ended();
+            if let Some(status) = ended {
+                return (status, self.output());
+            }
+            assert!(started.elapsed() < STOP_TIMEOUT, "still running after {STOP_TIMEOUT:?}:\n{}", self.output());
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Starts it again with the same address, configuration and permissions.
     pub fn restart(&mut self) {
-        self.kill();
-        self.start();
+        if self.is_there {
+            self.kill();
+        }
+        self.is_there = true;
+        self.control_plane.premises.containers.release(&self.pod);
     }
 
     /// Asks it without the API server in between.
     pub fn direct(&self) -> Direct {
-        Direct::new(&self.control_plane.premises, self.address)
+        Direct::new(&self.control_plane.premises, self.address, &self.authority)
     }
 
-    /// Replaces the configuration file; a running process takes it up by itself.
-    pub fn configure(&self, config: &str) {
-        self.control_plane.premises.folder.write("plimsoll.yaml", config);
+    /// Replaces the configuration in its ConfigMap; a running process takes it up by itself.
+    pub async fn configure(&self, config: &str) {
+        let patch = json!({"data": {"plimsoll.yaml": config}}).to_string();
+        let arguments = ["patch", "configmap", NAME, "-n", NAMESPACE, "--type=merge", "-p", &patch];
+        self.control_plane.kubectl(&arguments).await;
     }
 
     /// Waits until its APIServices are Available, or are not. The aggregator looks every 30 s, and at what has changed
@@ -124,9 +132,7 @@ impl Registered {
 
     /// Whether each of its APIServices is Available.
     pub async fn available(&self) -> [bool; 3] {
-        let states = API_SERVICES.map(|name| self.control_plane.get("", API_SERVICE, name));
-        let [first, second, third] = states;
-        [is_available(&first.await), is_available(&second.await), is_available(&third.await)]
+        self.control_plane.available().await
     }
 
     /// Takes its APIServices away; it runs on.
@@ -144,57 +150,18 @@ impl Registered {
         self.available().await
     }
 
-    fn start(&mut self) {
-        let premises = &self.control_plane.premises;
-        let command = premises.plimsoll(self.address, &self.config, &self.kubeconfig);
-        self.program = Some(self.starter.start(command));
-    }
-
-    async fn listens(&mut self) {
-        let (address, program) = (self.address, self.program.as_mut().expect("it runs"));
-        let ask = || {
-            let ended = program.ended().is_some();
-            async move { ended || tokio::net::TcpStream::connect(address).await.is_ok() }
-        };
-        eventually("Plimsoll listens", ask, |done| *done).await;
-        assert!(program.ended().is_none(), "Plimsoll ended:\n{}", program.output());
-    }
-
-    /// Makes the objects once it answers the front proxy: an APIService that was not there is asked again only after a
-    /// while.
-    async fn register(&mut self) {
-        self.listens().await;
-        let direct = self.direct();
-        let knows_it = |answer: &Option<(u16, String)>| {
-            answer.as_ref().is_some_and(|(_, said)| said.contains("[+]authentication ok"))
-        };
-        eventually("the front proxy is known", || direct.get("/readyz?verbose"), knows_it).await;
-        let (premises, started) = (&self.control_plane.premises, Instant::now());
-        let bundle = json!(ByteString(premises.authority.pem.clone().into_bytes()));
-        let yaml = REGISTRATION.replace("ADDRESS", &self.address.ip().to_string());
-        let yaml = yaml.replace("PORT", &self.address.port().to_string());
-        let yaml = yaml.replace("CA_BUNDLE", bundle.as_str().expect("base64"));
-        self.control_plane.apply("default", &yaml).await;
-        eventually("the APIServices are Available", || self.available(), |states| *states == [true; 3]).await;
-        self.available_in = started.elapsed();
+    fn program(&self) -> Option<Arc<Mutex<Program>>> {
+        self.control_plane.program(&self.pod)
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- plimsoll\n{}", self.program.as_ref().map(last_lines).unwrap_or_default());
+            let said = self.program().map(|program| last_lines(&program.lock().expect("not poisoned")));
+            eprintln!("--- plimsoll\n{}", said.unwrap_or_default());
         }
         self.kill();
-        let mut delete = std::process::Command::new(kubernetes("kubectl"));
-        delete.args(["delete", "apiservice", "--ignore-not-found"]).args(API_SERVICES);
-        delete.env("KUBECONFIG", self.control_plane.kubeconfig());
-        // The control plane may be gone itself, when a test fails.
-        drop(delete.output());
+        self.control_plane.uninstall();
     }
-}
-
-fn is_available(service: &Value) -> bool {
-    let mut conditions = service["status"]["conditions"].as_array().into_iter().flatten();
-    conditions.any(|condition| condition["type"] == "Available" && condition["status"] == "True")
 }

@@ -22,7 +22,7 @@ impl Unregistered {
         let address = SocketAddr::from((premises.network.node(), premises.network.free_port()));
         let config = premises.folder.write(&format!("plimsoll-{}.yaml", address.port()), config);
         let program = Program::start(premises.plimsoll(address, &config, &premises.user(user)));
-        let unregistered = Self { direct: Direct::new(premises, address), program };
+        let unregistered = Self { direct: Direct::new(premises, address, &premises.authority.pem), program };
         eventually("Plimsoll answers", || unregistered.direct.get("/livez"), Option::is_some).await;
         unregistered
     }

@@ -14,15 +14,20 @@ use tokio::sync::watch;
 use super::NODE;
 use super::process::{Exit, Image, Process};
 use super::status::Status;
+use super::volumes::Volumes;
 use crate::harness::controlplane::programs::Premises;
 
 /// One pod and its process; the process ends with it.
 pub struct Lifecycle {
+    client: Client,
     api: Api<Pod>,
+    uid: String,
     premises: Arc<Premises>,
     latest: watch::Receiver<Pod>,
     address: Ipv4Addr,
     stage: Stage,
+    /// Those of a pod with Plimsoll; they outlive its process.
+    volumes: Option<Volumes>,
     status: Status,
     /// What the API server has been told.
     told: Value,
@@ -40,10 +45,20 @@ pub enum Stage {
     Running(Option<Process>),
     /// Nothing can be started: there is no such image.
     Waiting(String),
-    /// It was told to end, and is killed then.
-    Terminating(Option<Process>, Instant),
+    /// Nothing can be started yet, and it is tried again then.
+    Blocked(String, Instant),
+    /// It is to end.
+    Terminating(Termination),
     Ended(Exit),
     Deleted,
+}
+
+/// The end of a pod that is deleted.
+pub struct Termination {
+    process: Option<Process>,
+    /// When it is asked to end; `None` once it was.
+    asked_at: Option<Instant>,
+    killed_at: Instant,
 }
 
 /// How often a process is looked at.
@@ -52,14 +67,21 @@ const TICK: Duration = Duration::from_millis(50);
 /// From the end of a process to its next start; a kubelet waits longer from time to time.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 
+/// Until what was missing is looked for again.
+const BLOCKED_DELAY: Duration = Duration::from_millis(250);
+
+/// What a pod is given to end where it says nothing.
+const GRACE_SECONDS: i64 = 30;
+
 // === impl Lifecycle ===
 
 impl Lifecycle {
     pub fn new(client: Client, premises: Arc<Premises>, latest: watch::Receiver<Pod>) -> Self {
         let (address, namespace) = (premises.network.next(), latest.borrow().namespace().unwrap_or_default());
         let status = Status::new(address, premises.network.node());
-        let (api, stage) = (Api::namespaced(client, &namespace), Stage::Unscheduled);
-        Self { api, premises, latest, address, stage, status, told: Value::Null }
+        let (uid, api) = (latest.borrow().uid().unwrap_or_default(), Api::namespaced(client.clone(), &namespace));
+        let (stage, volumes, told) = (Stage::Unscheduled, None, Value::Null);
+        Self { client, api, uid, premises, latest, address, stage, volumes, status, told }
     }
 
     /// Lives until the object is gone.
@@ -99,17 +121,20 @@ impl Lifecycle {
         match &mut self.stage {
             Stage::Unscheduled if has_node(pod) => self.stage = Stage::Initialising(Instant::now() + init_delay(pod)),
             Stage::Unscheduled if annotation(pod, "pending") != Some("true") => self.bind(pod).await?,
-            Stage::Initialising(until) if Instant::now() >= *until => self.stage = self.started(pod),
+            Stage::Initialising(until) | Stage::Blocked(_, until)
+                if Instant::now() >= *until && !self.premises.containers.is_held(&self.uid) =>
+            {
+                self.stage = self.started(pod).await;
+            }
             Stage::Starting(process) => match process.exit() {
                 Some(exit) => self.ended(pod, exit),
                 None if process.is_up().await => self.up(),
-                None => {}
+                None => process.end_if_failed(grace(pod)),
             },
-            Stage::Running(Some(process)) => {
-                if let Some(exit) = process.exit() {
-                    self.ended(pod, exit);
-                }
-            }
+            Stage::Running(Some(process)) => match process.exit() {
+                Some(exit) => self.ended(pod, exit),
+                None => process.end_if_failed(grace(pod)),
+            },
             _ => {}
         }
         Ok(())
@@ -126,13 +151,26 @@ impl Lifecycle {
         bound.map(drop)
     }
 
-    fn started(&self, pod: &Pod) -> Stage {
+    async fn started(&mut self, pod: &Pod) -> Stage {
         let container = main_container(pod);
         match Image::of(container) {
-            Image::Workload => Stage::Starting(Process::start(pod, container, self.address, &self.premises)),
+            Image::Workload => Stage::Starting(Process::workload(pod, container, self.address, &self.premises)),
+            Image::Plimsoll => match self.started_plimsoll(pod, container).await {
+                Ok(process) => Stage::Starting(process),
+                Err(why) => Stage::Blocked(why, Instant::now() + BLOCKED_DELAY),
+            },
             Image::Pause => Stage::Running(None),
-            Image::Unknown(image) => Stage::Waiting(format!("no image {image}: expected workload or pause")),
+            Image::Unknown(image) => Stage::Waiting(format!("no image {image}: expected workload, plimsoll or pause")),
         }
+    }
+
+    async fn started_plimsoll(&mut self, pod: &Pod, container: &Container) -> Result<Process, String> {
+        let volumes = match self.volumes.take() {
+            Some(volumes) => volumes,
+            None => Volumes::set_up(&self.client, pod, &self.premises.pod_folder(pod).join("volumes")).await?,
+        };
+        let volumes = self.volumes.insert(volumes);
+        Process::plimsoll(pod, container, self.address, &self.premises, volumes)
     }
 
     fn up(&mut self) {
@@ -155,28 +193,18 @@ impl Lifecycle {
 
     /// Ends the process, and the object when the process has ended.
     async fn terminate(&mut self, pod: &Pod) -> kube::Result<()> {
-        match &mut self.stage {
-            Stage::Terminating(process, until) => {
-                let ended = process.as_mut().is_none_or(|process| process.exit().is_some());
-                if ended || Instant::now() >= *until { self.remove(pod).await } else { Ok(()) }
-            }
-            _ => {
-                let process = self.take_process();
-                if let Some(process) = &process {
-                    process.terminate();
-                }
-                let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(30);
-                let until = Instant::now() + Duration::from_secs(u64::try_from(grace).unwrap_or(0));
-                self.stage = Stage::Terminating(process, until);
-                Ok(())
-            }
+        if !matches!(self.stage, Stage::Terminating(_)) {
+            self.stage = Stage::Terminating(Termination::new(pod, self.take_process()));
         }
+        let Stage::Terminating(termination) = &mut self.stage else { return Ok(()) };
+        if termination.is_done() { self.remove(pod).await } else { Ok(()) }
     }
 
     fn take_process(&mut self) -> Option<Process> {
         match std::mem::replace(&mut self.stage, Stage::Deleted) {
             Stage::Starting(process) => Some(process),
-            Stage::Running(process) | Stage::Terminating(process, _) => process,
+            Stage::Running(process) => process,
+            Stage::Terminating(termination) => termination.process,
             _ => None,
         }
     }
@@ -190,7 +218,7 @@ impl Lifecycle {
 
     /// Writes the status where it changed.
     async fn tell(&mut self, pod: &Pod) -> kube::Result<()> {
-        let ready = annotation(pod, "ready") != Some("false");
+        let ready = annotation(pod, "ready") != Some("false") && self.stage.is_ready();
         let status = self.status.of(pod, &self.stage, ready);
         if status == self.told {
             return Ok(());
@@ -202,10 +230,54 @@ impl Lifecycle {
     }
 }
 
+impl Drop for Lifecycle {
+    fn drop(&mut self) {
+        // The process goes first: it has the folders.
+        drop(self.take_process());
+        self.premises.containers.forget(&self.uid);
+        self.premises.remove_pod_folder(&self.uid);
+    }
+}
+
+// === impl Stage ===
+
+impl Stage {
+    /// Whether requests may be sent to what runs.
+    pub fn is_ready(&self) -> bool {
+        matches!(self, Self::Running(process) if process.as_ref().is_none_or(Process::is_ready))
+    }
+}
+
+// === impl Termination ===
+
+impl Termination {
+    /// What a container does before it is asked to end counts as part of the time it has.
+    fn new(pod: &Pod, process: Option<Process>) -> Self {
+        let now = Instant::now();
+        let before = main_container(pod).lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref());
+        let sleep = before.and_then(|before| before.sleep.as_ref()).map_or(0, |sleep| sleep.seconds);
+        Self { process, asked_at: Some(now + seconds(sleep)), killed_at: now + deletion_grace(pod) }
+    }
+
+    /// Whether nothing is left of the process, or nothing may be left.
+    fn is_done(&mut self) -> bool {
+        let Some(process) = &mut self.process else { return true };
+        if process.exit().is_some() || Instant::now() >= self.killed_at {
+            return true;
+        }
+        if self.asked_at.is_some_and(|at| Instant::now() >= at) {
+            self.asked_at = None;
+            process.terminate();
+        }
+        false
+    }
+}
+
 /// The container that has the process; the others of a pod are only said to run.
 pub fn main_container(pod: &Pod) -> &Container {
     let containers = &pod.spec.as_ref().expect("a pod has a spec").containers;
-    let with_process = containers.iter().find(|container| matches!(Image::of(container), Image::Workload));
+    let with_process =
+        containers.iter().find(|container| matches!(Image::of(container), Image::Workload | Image::Plimsoll));
     with_process.or(containers.first()).expect("a pod has a container")
 }
 
@@ -221,6 +293,20 @@ fn annotation<'a>(pod: &'a Pod, name: &str) -> Option<&'a str> {
 fn init_delay(pod: &Pod) -> Duration {
     let seconds = annotation(pod, "init-delay").and_then(|text| text.parse().ok());
     Duration::from_secs_f64(seconds.unwrap_or_default())
+}
+
+/// What the pod gives its process to end.
+fn grace(pod: &Pod) -> Duration {
+    seconds(pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(GRACE_SECONDS))
+}
+
+/// What the deletion gives it.
+fn deletion_grace(pod: &Pod) -> Duration {
+    seconds(pod.metadata.deletion_grace_period_seconds.unwrap_or(GRACE_SECONDS))
+}
+
+fn seconds(seconds: i64) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 
 /// Says what went wrong; an object that is gone or has changed meanwhile is nothing wrong.

@@ -26,11 +26,11 @@ impl Status {
         Self { address, host, started: now(), restarts: 0, conditions: BTreeMap::new() }
     }
 
-    /// The status at a stage; `ready` is whether a pod that is up may be Ready.
+    /// The status at a stage; `ready` is whether a pod that is up is Ready.
     pub fn of(&mut self, pod: &Pod, stage: &Stage, ready: bool) -> Value {
         let up = matches!(stage, Stage::Running(_));
         self.set("PodScheduled", true);
-        self.set("Initialized", !matches!(stage, Stage::Initialising(_)) || self.restarts > 0);
+        self.set("Initialized", !matches!(stage, Stage::Initialising(_) | Stage::Blocked(..)) || self.restarts > 0);
         self.set("ContainersReady", up && ready);
         self.set("Ready", up && ready);
         let mut status = json!({
@@ -41,7 +41,7 @@ impl Status {
             "startTime": self.started,
             "containerStatuses": self.containers(pod, stage, up && ready),
         });
-        if !matches!(stage, Stage::Initialising(_) | Stage::Waiting(_)) || self.restarts > 0 {
+        if !matches!(stage, Stage::Initialising(_) | Stage::Blocked(..) | Stage::Waiting(_)) || self.restarts > 0 {
             status["podIP"] = json!(self.address.to_string());
             status["podIPs"] = json!([{"ip": self.address.to_string()}]);
         }
@@ -50,7 +50,7 @@ impl Status {
 
     fn phase(&self, stage: &Stage) -> &'static str {
         match stage {
-            Stage::Running(_) | Stage::Terminating(..) => "Running",
+            Stage::Running(_) | Stage::Terminating(_) => "Running",
             Stage::Ended(exit) if exit.succeeded() => "Succeeded",
             Stage::Ended(_) => "Failed",
             // Between two starts it stays Running, as in a cluster.
@@ -92,8 +92,9 @@ impl Status {
 
 fn state(stage: &Stage) -> Value {
     match stage {
-        Stage::Running(_) | Stage::Starting(_) | Stage::Terminating(..) => json!({"running": {}}),
+        Stage::Running(_) | Stage::Starting(_) | Stage::Terminating(_) => json!({"running": {}}),
         Stage::Waiting(message) => json!({"waiting": {"reason": "ErrImagePull", "message": message}}),
+        Stage::Blocked(message, _) => json!({"waiting": {"reason": "CreateContainerError", "message": message}}),
         Stage::Ended(exit) => {
             let reason = if exit.succeeded() { "Completed" } else { "Error" };
             json!({"terminated": {"exitCode": exit.code, "reason": reason, "message": exit.message}})
