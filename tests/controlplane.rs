@@ -1,3 +1,6 @@
+// Plimsoll in a pod, and the way to Services.
+mod plimsoll;
+
 use std::time::Duration;
 
 use serde_json::Value;

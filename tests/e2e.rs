@@ -12,6 +12,8 @@ mod scene;
 // YAML of what runs and what scales it.
 mod workloads;
 
+// Requests through the API server, counted.
+mod load;
 // Brokers whose numbers are known beforehand.
 mod fleet;
 
@@ -37,5 +39,9 @@ mod registration;
 mod requests;
 // When nothing is known, nothing is scaled down.
 mod safety;
+// The production overlay, from nothing.
+mod installed;
+// Two replicas: one is killed, deleted, replaced; the API server goes and comes.
+mod replicas;
 // Load up, replicas up; load down, replicas down.
 mod scaling;
