@@ -80,7 +80,7 @@ fn pages() -> [(&'static str, MethodRouter<Admin>); 10] {
         (health::READYZ, get(health::all)),
         ("/readyz/{check}", get(health::one)),
         ("/metrics", get(metrics)),
-        ("/api/v1/targets", get(targets::json)),
+        ("/status/targets", get(targets::json)),
         ("/status", get(status::page)),
         ("/status.css", get(status::style)),
     ]

@@ -162,6 +162,7 @@ impl Api {
     fn external(&self, namespace: &str, metric: &str, asked: &Asked<'_>) -> Result<Response, Halt> {
         asked.check_no_watch()?;
         let selector = asked.selector("labelSelector")?;
+        asked.check_no_field_selector()?;
         self.with_view(|view| {
             asked.check_length(view, &GroupResource::core("namespaces"), None, &Objects::Named(namespace))?;
             let values = view.external(namespace, metric, &selector)?;
@@ -210,7 +211,13 @@ async fn handle(State(api): State<Api>, method: Method, uri: Uri, headers: Heade
     let response = answer.unwrap_or_else(|halt| {
         let Halt::Refused(status) = halt else { unreachable!("nothing is too long for a thread of its own") };
         if status.code.is_client_error() {
-            tracing::info!(audit_id, code = status.code.as_u16(), query, "request refused: {}", status.message);
+            tracing::info!(
+                audit_id,
+                code = status.code.as_u16(),
+                query = excerpt(&query),
+                "request refused: {}",
+                status.message
+            );
         }
         status.into_response()
     });

@@ -12,6 +12,7 @@ mod connection;
 mod connections;
 mod descriptors;
 mod frames;
+mod health_paths;
 mod limits;
 mod metrics;
 mod network;

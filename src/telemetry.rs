@@ -8,7 +8,7 @@ mod directives;
 mod exporter;
 mod request;
 
-pub use request::correlate;
+pub use request::{Reported, correlate};
 
 use std::io::IsTerminal;
 

@@ -1,7 +1,7 @@
 use crate::harness::target::{Behaviour, Target};
 use crate::harness::{CUSTOM, EXTERNAL, Plimsoll, eventually};
 
-const PAGES: [&str; 7] = ["/livez", "/healthz", "/readyz", "/metrics", "/api/v1/targets", "/status", "/status.css"];
+const PAGES: [&str; 7] = ["/livez", "/healthz", "/readyz", "/metrics", "/status/targets", "/status", "/status.css"];
 
 async fn platform(query: &str) -> (Plimsoll, [Target; 2]) {
     let targets = [Target::page("load 1\n").await, Target::start(Behaviour::Status("500 Internal Server Error")).await];

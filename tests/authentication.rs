@@ -122,7 +122,7 @@ fn router(trust: watch::Receiver<Trust>, clock: Clock, api: &KubeApi) -> Router 
     let mut config = api.config();
     config.default_retry = false;
     let client = kube::Client::try_from(config).expect("a client");
-    let reviews = Reviews::new(client, review::Metrics::register(&mut registry));
+    let reviews = Reviews::new(client, clock.clone(), review::Metrics::register(&mut registry));
     let answer = |refusal: Refusal| (StatusCode::UNAUTHORIZED, refusal.to_string()).into_response();
     let tokens = Tokens::new(reviews, clock.clone());
     let state = Authentication::new(trust, tokens, clock, Metrics::register(&mut registry), answer);
@@ -269,6 +269,38 @@ async fn who_shows_nothing_is_anonymous_and_who_shows_something_bad_is_nobody() 
     let long = "x".repeat(15_000);
     assert!(server.found(None, &[("Authorization", &format!("Bearer {long}"))]).await.starts_with("401"));
     assert_eq!(server.api.asked().len(), 3, "good, bad and the long one");
+}
+
+#[tokio::test]
+async fn a_front_proxy_that_names_nobody_asks_for_itself_where_it_is_a_user_too() {
+    let shared = Authority::new("kubernetes-ca");
+    let server = Server::start(&shared, Some(&shared)).await;
+    let leaf = Leaf { organization: Some("proxies"), ..Leaf::client("front-proxy-client", now()) };
+    let shown = shared.sign(&leaf);
+    let itself = "front-proxy-client  [\"proxies\", \"system:authenticated\"]";
+    let found = server.found(Some(&shown), &[]).await;
+    assert!(found.starts_with(itself), "{found}");
+    let found = server.found(Some(&shown), &ALICE).await;
+    assert!(found.starts_with("alice  [\"staff\", \"system:authenticated\"]"), "{found}");
+    // Whom it names in bytes that are not text is somebody else.
+    let client = server.client(Version::Http2, Some(&shown));
+    let name = reqwest::header::HeaderValue::from_bytes(b"\xff").expect("a value");
+    let request = client.get(format!("{}/apis", server.base)).header("X-Remote-User", name);
+    assert_eq!(request.send().await.expect("an answer").status(), 401);
+}
+
+#[tokio::test]
+async fn whoever_asks_how_it_is_with_a_token_has_nobody_asked_whose_it_is() {
+    let authority = Authority::new("front-proxy-ca");
+    let server = Server::start(&authority, None).await;
+    server.api.token("good", Some(json!({"username": "carol"})));
+    let client = server.client(Version::Http2, None);
+    let long = format!("Bearer {}", "x".repeat(17_000));
+    for token in ["Bearer good", "Bearer bad", &long] {
+        let answer = ask(&client, &format!("{}/livez", server.base), &[("Authorization", token)]).await;
+        assert_eq!((answer.code, answer.body.as_str()), (200, ANONYMOUS));
+    }
+    assert_eq!(server.api.asked(), []);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@ use plimsoll::clock::Clock;
 use serde_json::json;
 
 use crate::harness::kube_api::{KubeApi, Trouble};
-use crate::harness::pki::{Authority, Leaf, data};
+use crate::harness::pki::{Authority, Leaf, data, data_with_clients};
 use crate::harness::{Answer, CUSTOM, EXTERNAL, Plimsoll, config, eventually};
 
 const CONFIG: &str = "scrape_configs: [{job_name: none, file_sd_configs: [{files: [none.yaml]}]}]
@@ -14,7 +14,7 @@ const PAGES: [&str; 9] = [
     "/metrics",
     "/status",
     "/status.css",
-    "/api/v1/targets",
+    "/status/targets",
     "/version",
     "/openapi/v3",
     "/readyz/config",
@@ -204,7 +204,6 @@ async fn what_cannot_be_asked_is_refused_with_500_and_not_remembered() {
     for (trouble, said) in [
         (Trouble::Code(403), "does not let Plimsoll ask; bind the ClusterRole system:auth-delegator to its account"),
         (Trouble::Garbage, "answers something else"),
-        (Trouble::Code(400), "does not take it, with code 400"),
     ] {
         scene.api.trouble(trouble, 1);
         let answer = scene.ask("alice", "/metrics").await;
@@ -224,9 +223,82 @@ async fn what_cannot_be_asked_is_refused_with_500_and_not_remembered() {
     assert_eq!(scene.code("alice", "/metrics").await, 200);
     let ready = scene.ask("root@system:masters", "/readyz?verbose").await;
     assert!(ready.body.contains("[+]authorization ok\n"), "{ready:?}");
-    assert_eq!(scene.metric(r#"plimsoll_authorization_requests_total{result="undecided"}"#).await, 4.0);
+    assert_eq!(scene.metric(r#"plimsoll_authorization_requests_total{result="undecided"}"#).await, 3.0);
     let retries = scene.metric(r#"plimsoll_review_retries_total{resource="subjectaccessreviews"}"#).await;
     assert_eq!(retries, 4.0);
+}
+
+#[tokio::test]
+async fn a_question_that_the_kube_apiserver_does_not_take_is_trouble_of_nobody_else() {
+    let scene = Scene::start().await;
+    scene.api.trouble(Trouble::Code(400), 1);
+    let answer = scene.ask("alice", "/metrics").await;
+    assert!(answer.code == 500 && answer.message().ends_with("does not take it, with code 400"), "{answer:?}");
+    let ready = scene.ask("root@system:masters", "/readyz?verbose").await;
+    assert!(ready.body.contains("[+]authorization ok\n"), "{ready:?}");
+}
+
+#[tokio::test]
+async fn trouble_with_tokens_is_not_ended_by_an_answer_of_another_kind() {
+    let scene = Scene::start().await;
+    scene.api.permit("alice", "*");
+    scene.api.trouble(Trouble::Code(403), 1);
+    let url = format!("{}/metrics", scene.plimsoll.base);
+    let request = scene.plimsoll.http.get(url).header("Authorization", "Bearer x");
+    assert_eq!(request.send().await.expect("an answer").status(), 401);
+    assert_eq!(scene.code("alice", "/metrics").await, 200);
+    let ready = scene.ask("root@system:masters", "/readyz").await;
+    assert!(ready.body.contains("[!]authorization degraded: tokenreviews are not answered: "), "{ready:?}");
+}
+
+#[tokio::test]
+async fn a_token_tells_why_it_is_not_ready_only_with_permission_and_by_the_check() {
+    let scene = Scene::start().await;
+    scene.api.token("good", Some(json!({"username": "carol"})));
+    scene.api.trouble(Trouble::Code(403), 1);
+    assert_eq!(scene.code("alice", "/metrics").await, 500);
+    let get = async |path: &str| {
+        let request = scene.plimsoll.http.get(format!("{}{path}", scene.plimsoll.base));
+        Answer::of(request.header("Authorization", "Bearer good").send().await.expect("an answer")).await
+    };
+    let withheld = get("/readyz").await;
+    assert!(withheld.body.contains("[!]authorization degraded: reason withheld\n"), "{withheld:?}");
+    assert_eq!(scene.api.asked().len(), 1, "that of alice");
+    assert_eq!(get("/readyz/scrape").await.code, 403);
+    scene.api.permit("carol", "get /readyz/authentication");
+    assert_eq!(get("/readyz/authentication").await.code, 200);
+}
+
+#[tokio::test]
+async fn a_field_selector_narrows_no_permission_to_external_metrics() {
+    let scene = Scene::start().await;
+    scene.api.permit("alice", "list load");
+    let path = format!("{EXTERNAL}/namespaces/agents/load");
+    assert_eq!(scene.code("alice", &path).await, 404);
+    for selector in ["metadata.name%3Dx", "metadata.namespace%21%3Dx", "metadata.name%3D%3Dload"] {
+        let answer = scene.ask("alice", &format!("{path}?fieldSelector={selector}")).await;
+        let said = "external metrics have no fields to select by; leave out fieldSelector";
+        assert_eq!((answer.code, answer.message().as_str()), (400, said), "{selector}");
+    }
+    assert_eq!(scene.code("alice", &format!("{path}?fieldSelector=")).await, 404, "that is none");
+}
+
+#[tokio::test]
+async fn where_every_user_could_name_any_other_it_is_said() {
+    let (authority, api) = (Authority::new("kubernetes-ca"), KubeApi::start().await);
+    let (pem, other) = (authority.pem(), Authority::new("front-proxy-ca"));
+    let plimsoll = Plimsoll::start_in(config(CONFIG), None, Some(api.config())).await;
+    let said = "[!]authentication degraded: reason withheld\n";
+    for (data, is_weak) in [
+        (data_with_clients(&other.pem(), "[]", &pem), false),
+        (data_with_clients(&pem, "[]", &pem), true),
+        (data_with_clients(&pem, r#"["front-proxy-client"]"#, &pem), false),
+        (data_with_clients(&(other.pem() + &pem), "", &pem), true),
+    ] {
+        api.write(Some(data));
+        let is_said = |answer: &Answer| answer.code == 200 && answer.body.contains(said) == is_weak;
+        eventually(|| plimsoll.get("/readyz"), is_said).await;
+    }
 }
 
 #[tokio::test]
@@ -251,6 +323,28 @@ async fn a_question_too_long_to_be_kept_is_asked_each_time() {
             assert_eq!(scene.code("alice", &path).await, 404);
         }
         assert_eq!(scene.api.asked().len(), reviews, "{length}");
+    }
+}
+
+#[tokio::test]
+async fn workloads_that_flood_it_hold_up_no_autoscaler_and_one_of_them_no_other() {
+    let scene = Scene::start().await;
+    let autoscaler = "system:serviceaccount:kube-system:horizontal-pod-autoscaler@system:serviceaccounts";
+    scene.api.permit("system:serviceaccount:kube-system:horizontal-pod-autoscaler", "*");
+    scene.api.permit("alice", "*");
+    // One user has four places at most; ten have all of them.
+    for (users, places, still) in [(1, 4, "alice"), (10, 32, autoscaler)] {
+        scene.api.trouble(Trouble::Silence, places);
+        let all: Vec<_> = (0..users * 6).map(|i| (format!("bob-{users}-{}", i % users), format!("/{i}"))).collect();
+        let flood = all.iter().map(|(user, path)| scene.ask(user, path));
+        let others = async {
+            eventually(async || scene.api.is_well(), |is_well| *is_well).await;
+            tokio::time::timeout(std::time::Duration::from_secs(5), scene.code(still, &format!("/{users}"))).await
+        };
+        tokio::select! {
+            _ = futures::future::join_all(flood) => panic!("they are answered"),
+            code = others => assert_eq!(code, Ok(404), "{still}"),
+        }
     }
 }
 

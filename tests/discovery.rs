@@ -41,7 +41,7 @@ async fn target_files_are_followed_as_they_change() {
     plimsoll.value_becomes(&format!("{CUSTOM}/namespaces/ns/deployments.apps/web/load"), "3").await;
     std::fs::write(&file, "[{\"targets\": ").expect("written");
     let answer =
-        eventually(|| plimsoll.get("/api/v1/targets"), |answer| answer.body.contains("its last 1 targets stay")).await;
+        eventually(|| plimsoll.get("/status/targets"), |answer| answer.body.contains("its last 1 targets stay")).await;
     assert!(answer.body.contains("a.json"), "{answer:?}");
     assert_eq!(pods(&plimsoll).await, ["web-1", "web-2"], "a broken file keeps its last targets");
     std::fs::remove_file(folder.path().join("b.json")).expect("removed");
@@ -89,7 +89,7 @@ async fn a_wrong_group_is_said_and_the_others_count() {
     );
     let plimsoll = Plimsoll::start(&yaml).await;
     eventually(|| pods(&plimsoll), |pods| *pods == ["web-1"]).await;
-    let sources = plimsoll.get("/api/v1/targets").await.json()["data"]["sources"].clone();
+    let sources = plimsoll.get("/status/targets").await.json()["data"]["sources"].clone();
     let mistake = sources[0]["mistakes"][0].as_str().unwrap_or_default().to_owned();
     assert!(mistake.contains("namespace"), "{sources:#}");
 }
@@ -116,7 +116,7 @@ async fn a_target_endpoint_that_fails_keeps_its_last_targets() {
     assert!(ready.body.contains("answered 500"), "{ready:?}");
     assert_eq!(pods(&plimsoll).await, ["web-1"]);
     endpoint.set(list(&[]));
-    eventually(|| plimsoll.get("/api/v1/targets"), |answer| answer.body.contains("\"activeTargets\":[]")).await;
+    eventually(|| plimsoll.get("/status/targets"), |answer| answer.body.contains("\"activeTargets\":[]")).await;
 }
 
 #[tokio::test]

@@ -162,9 +162,9 @@ impl Plimsoll {
             .await;
     }
 
-    /// The state of the target whose URL contains `part`, as `/api/v1/targets` shows it.
+    /// The state of the target whose URL contains `part`, as `/status/targets` shows it.
     pub async fn target(&self, part: &str) -> Value {
-        let answer = self.get("/api/v1/targets").await.json();
+        let answer = self.get("/status/targets").await.json();
         let targets = answer["data"]["activeTargets"].as_array().expect("targets").clone();
         let found =
             targets.into_iter().find(|target| target["scrapeUrl"].as_str().is_some_and(|url| url.contains(part)));

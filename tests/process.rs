@@ -147,6 +147,10 @@ async fn logs_are_json_with_the_correlation_id_of_the_request() {
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     http.get(&url).header("traceparent", parent).send().await.expect("an answer");
     program.line(&["0af7651916cd43dd8448eb211c80319c", "request answered"]);
+    let long = http.get(format!("{base}{path}/{0}?labelSelector={0}", "x".repeat(5_000)));
+    long.header("audit-id", "7a0d-audit").send().await.expect("an answer");
+    let line = program.line(&["7a0d-audit", "request answered"]);
+    assert!(line.contains("xxx…\"") && line.len() < 1_500, "{line}");
     let own = http.get(&url).send().await.expect("an answer");
     assert_eq!(own.headers()["audit-id"].len(), 32);
 }
@@ -176,7 +180,7 @@ async fn a_failed_scrape_is_one_json_line_without_secrets_or_libraries() {
     assert_eq!(fields["target"], "plimsoll::scrape");
     assert_eq!(fields["url"], format!("https://127.0.0.1:{port}/metrics?token=…"), "{line}");
     let pages =
-        [get(&client(), &format!("{base}/api/v1/targets")).await, get(&client(), &format!("{base}/status")).await];
+        [get(&client(), &format!("{base}/status/targets")).await, get(&client(), &format!("{base}/status")).await];
     assert!(pages.iter().all(|page| page.body.contains("?token=…") && !page.body.contains("secret")), "{pages:?}");
     assert!(!program.output().contains("token=secret"), "{}", program.output());
 }
@@ -361,6 +365,8 @@ async fn with_a_cluster_any_address_is_listened_on_and_who_asks_is_found_out() {
     assert!(answer.code == 500 && answer.message().contains("the kube-apiserver cannot be reached"), "{answer:?}");
     program.line(&["extension-apiserver-authentication cannot be read", "refused", "nobody is trusted"]);
     assert_eq!(get(&client(), &format!("{base}/livez")).await.code, 200);
+    // The lines of what strangers cause do not grow with what they ask.
+    assert!(!program.output().contains("request answered"), "{}", program.output());
 }
 
 #[test]

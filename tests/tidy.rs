@@ -16,7 +16,7 @@ const IMPORTS: [(&str, &[&str]); 17] = [
     ("api", &["model", "clock", "config", "storage", "aggregate", "provider"]),
     ("serving", &["model", "clock", "config"]),
     ("admin", &["model", "clock", "discovery", "storage", "api", "serving"]),
-    ("telemetry", &[]),
+    ("telemetry", &["model"]),
     ("hpa", &["model"]),
     ("demo", &["model", "clock", "config", "hpa", "server"]),
     ("doctor", &["model", "clock", "config", "discovery", "api", "serving", "hpa"]),

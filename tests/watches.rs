@@ -60,7 +60,7 @@ fn replica_set(owner: (&str, &str, &str)) -> Value {
 }
 
 async fn names(plimsoll: &Plimsoll) -> Vec<String> {
-    let answer = plimsoll.get("/api/v1/targets").await.json();
+    let answer = plimsoll.get("/status/targets").await.json();
     let targets = answer["data"]["activeTargets"].as_array().expect("targets").clone();
     targets.iter().map(|target| target["labels"]["pod"].as_str().expect("a pod").to_owned()).collect()
 }

@@ -56,7 +56,7 @@ fn render(admin: &Admin) -> String {
 const HEAD: &str = "<!doctype html>
 <html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">
 <title>Plimsoll</title><link rel=\"stylesheet\" href=\"/status.css\"></head><body>
-<header><h1>Plimsoll</h1><nav><a href=\"/api/v1/targets\">Targets as JSON</a><a href=\"/metrics\">Metrics</a>\
+<header><h1>Plimsoll</h1><nav><a href=\"/status/targets\">Targets as JSON</a><a href=\"/metrics\">Metrics</a>\
 <a href=\"/apis\">APIs</a><a href=\"/readyz?verbose\">Readiness</a></nav></header>
 ";
 

@@ -1,4 +1,5 @@
-//! The state of every target as JSON in the shape of Prometheus' `/api/v1/targets`, with what Plimsoll knows besides.
+//! The state of every target as JSON in the shape of Prometheus' `/api/v1/targets`, with what Plimsoll knows besides. It is
+//! below `/status`: what is below `/api` every cluster shows to whoever is authenticated.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,7 +12,7 @@ use crate::admin::pods::PodsWithoutTarget;
 use crate::model::{Identity, Target, redacted};
 use crate::storage::TargetState;
 
-/// `GET /api/v1/targets`.
+/// `GET /status/targets`.
 pub(super) async fn json(State(admin): State<Admin>) -> Response {
     let targets: Vec<_> = admin.targets().iter().map(|(target, state)| entry(target, state)).collect();
     let sources: Vec<_> = admin

@@ -61,6 +61,15 @@ impl Asked<'_> {
         })
     }
 
+    /// External metrics are of no object. Somebody may be allowed to read just what a selector leaves, so none is
+    /// passed over.
+    pub(super) fn check_no_field_selector(&self) -> Result<(), Status> {
+        match self.field_selector()?.is_empty() {
+            true => Ok(()),
+            false => Err(Status::bad_request("external metrics have no fields to select by; leave out fieldSelector")),
+        }
+    }
+
     /// Go's reading of the parameter: anything but `0` and `false` is a wish to watch.
     pub(super) fn check_no_watch(&self) -> Result<(), Status> {
         match self.parameters.get("watch") {

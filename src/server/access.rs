@@ -1,7 +1,7 @@
 //! Who may ask, in a cluster: the parts that find that out, wired up, and their answers in the form of the API's errors.
 
 use axum::response::{IntoResponse, Response};
-use axum::{Router, middleware};
+use axum::{Extension, Router, middleware};
 use kube::Client;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
@@ -13,6 +13,7 @@ use crate::serving::authentication::{self, Authentication, Refusal, Tokens, Trus
 use crate::serving::authorization::{self, Authorization, Denial};
 use crate::serving::rate_limits::{self, RateLimits};
 use crate::serving::review::{self, Reviews};
+use crate::telemetry::Reported;
 
 use super::readiness;
 
@@ -31,7 +32,7 @@ pub(super) struct Access {
 impl Access {
     pub(super) fn new(client: Client, clock: &Clock, registry: &mut Registry) -> Self {
         let (publish, trust) = watch::channel(Trust::default());
-        let reviews = Reviews::new(client.clone(), review::Metrics::register(registry));
+        let reviews = Reviews::new(client.clone(), clock.clone(), review::Metrics::register(registry));
         let metrics = authentication::Metrics::register(registry);
         let tokens = Tokens::new(reviews.clone(), clock.clone());
         let authentication = Authentication::new(trust.clone(), tokens, clock.clone(), metrics.clone(), unauthorized);
@@ -62,7 +63,8 @@ fn unauthorized(refusal: Refusal) -> Response {
 
 fn denied(denial: Denial) -> Response {
     match denial {
-        Denial::Undecided { message } => Status::internal_error(message).into_response(),
+        // Authorization says it in the log.
+        Denial::Undecided { message } => (Extension(Reported), Status::internal_error(message)).into_response(),
         Denial::Forbidden { message, details } => {
             let authorization::Details { name, group, resource: kind } = details;
             Status::forbidden(message, Details { name, group, kind, retry_after: None }).into_response()

@@ -3,8 +3,8 @@
 //!
 //! A process becomes ready once, and a reload never takes that back: what goes wrong later is said, and serving goes on.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -30,6 +30,9 @@ const FIRST_SCRAPES: u64 = 2;
 const EXPIRY_IS_NEAR: u32 = 5;
 const EXPIRY_IS_NEAR_MAX: Duration = Duration::from_secs(14 * 86_400);
 
+/// A kubelet asks every few seconds.
+const KEEP_TIME: Duration = Duration::from_secs(1);
+
 const NOT_COMPLETE: &str = "not every source of targets has said yet what there is";
 
 /// Not ready until every source has reported for the first time since the process started, and those in a cluster know
@@ -54,7 +57,7 @@ pub(super) fn discovery(sources: SourceStates) -> Check {
 /// Ready once every target was scraped, and twice where that succeeds so that rates exist, or the time is up. It stays
 /// ready: later failures are per target and show in its state.
 pub(super) fn first_scrapes(inventory: watch::Receiver<Arc<Inventory>>, storage: Storage, clock: Clock) -> Check {
-    let started = clock.now();
+    let (started, times) = (clock.now(), clock.clone());
     let done = AtomicBool::new(false);
     let ask = move || {
         let inventory = inventory.borrow().clone();
@@ -63,7 +66,7 @@ pub(super) fn first_scrapes(inventory: watch::Receiver<Arc<Inventory>>, storage:
                 return Readiness::NotReady("targets are not known yet".into());
             }
             let waiting = count(&inventory, &storage, is_waited_for);
-            if waiting > 0 && !time_is_up(&inventory, started, clock.now()) {
+            if waiting > 0 && !time_is_up(&inventory, started, times.now()) {
                 let all = inventory.targets().len();
                 return Readiness::NotReady(match count(&inventory, &storage, is_unknown) {
                     0 => format!("{waiting} of {all} targets have been scraped only once; a rate needs two scrapes"),
@@ -79,7 +82,7 @@ pub(super) fn first_scrapes(inventory: watch::Receiver<Arc<Inventory>>, storage:
             }
         }
     };
-    Check { name: "scrape", ask: Box::new(ask) }
+    Check { name: "scrape", ask: Box::new(kept(clock, ask)) }
 }
 
 /// Degraded while there are targets that are not scraped because there are too many.
@@ -99,7 +102,7 @@ pub(super) fn authentication(trust: watch::Receiver<Trust>) -> Check {
     let ask = move || {
         let known = trust.borrow();
         match (&known.in_force.front_proxy, known.trouble.clone()) {
-            (Some(_), None) => Readiness::Ok,
+            (Some(_), None) => known.in_force.weakness().map_or(Readiness::Ok, Readiness::Degraded),
             (Some(_), Some(trouble)) => Readiness::Degraded(trouble),
             (None, Some(trouble)) => Readiness::NotReady(trouble),
             (None, None) => Readiness::NotReady("the requestheader CA of the cluster has not been read yet".into()),
@@ -137,6 +140,20 @@ pub(super) fn authorization(reviews: Reviews) -> Check {
     Check { name: "authorization", ask: Box::new(ask) }
 }
 
+/// Asks at most once in [`KEEP_TIME`]: anybody may want to know, and it takes a look at every target.
+fn kept(clock: Clock, ask: impl Fn() -> Readiness + Send + Sync) -> impl Fn() -> Readiness + Send + Sync {
+    let last: Mutex<Option<(Timestamp, Readiness)>> = Mutex::default();
+    move || {
+        let now = clock.now();
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_fresh = |asked: Timestamp| now >= asked && now.since(asked) < KEEP_TIME;
+        match &*last {
+            Some((asked, readiness)) if is_fresh(*asked) => readiness.clone(),
+            _ => last.insert((now, ask())).1.clone(),
+        }
+    }
+}
+
 fn is_unknown(state: &TargetState) -> bool {
     state.health == Health::Unknown
 }
@@ -161,4 +178,31 @@ fn count(inventory: &Inventory, storage: &Storage, holds: fn(&TargetState) -> bo
 fn time_is_up(inventory: &Inventory, started: Timestamp, now: Timestamp) -> bool {
     let longest = inventory.targets().iter().map(|target| target.scraping.interval * 2 + target.scraping.timeout).max();
     now.since(started) > longest.unwrap_or_default().min(FIRST_SCRAPES_TIME_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, AtomicU32};
+
+    use super::*;
+
+    #[test]
+    fn whoever_asks_how_often_the_targets_are_looked_at_once_a_second() {
+        let (now, asked) = (Arc::new(AtomicI64::new(1_000_000)), AtomicU32::new(0));
+        let clock = {
+            let now = now.clone();
+            Clock::from_fn(move || Timestamp(now.load(Ordering::Relaxed)))
+        };
+        let ask = kept(clock, || Readiness::Degraded(asked.fetch_add(1, Ordering::Relaxed).to_string()));
+        let answers = |count: usize| (0..count).map(|_| ask()).last();
+        let nth = |n: u32| Some(Readiness::Degraded(n.to_string()));
+        assert_eq!(answers(1_000), nth(0));
+        now.fetch_add(999, Ordering::Relaxed);
+        assert_eq!(answers(1_000), nth(0));
+        now.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(answers(1_000), nth(1));
+        // A clock that is set back keeps nothing.
+        now.fetch_sub(5_000, Ordering::Relaxed);
+        assert_eq!(answers(1_000), nth(2));
+    }
 }

@@ -37,6 +37,7 @@ use axum::response::Response;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::serving::health_paths::is_health;
 use crate::serving::restraint::Restraint;
 use method::Method;
 use peer::Holder;
@@ -63,7 +64,8 @@ struct Shown {
     token: Result<Option<Token>, Refusal>,
 }
 
-/// Middleware: a request behind it has a [`User`] among its extensions, and no credentials any more.
+/// Middleware: a request behind it has a [`User`] among its extensions, and no credentials any more. A response has the
+/// [`Refusal`] instead.
 pub async fn authenticate(State(authentication): State<Authentication>, mut request: Request, next: Next) -> Response {
     let parts = &*authentication.0;
     let shown = parts.take(&mut request);
@@ -76,7 +78,9 @@ pub async fn authenticate(State(authentication): State<Authentication>, mut requ
         }
         Err(refusal) => {
             parts.report(refusal);
-            (parts.answer)(refusal)
+            let mut response = (parts.answer)(refusal);
+            response.extensions_mut().insert(refusal);
+            response
         }
     }
 }
@@ -107,11 +111,15 @@ impl Parts {
             None => Ok(Holder::Nobody),
         };
         let certified = holder.and_then(|holder| match (holder, &anchors.front_proxy) {
-            (Holder::FrontProxy, Some(trust)) => Ok(Some((trust.user(request.headers())?, Method::FrontProxy))),
+            (Holder::FrontProxy(own), Some(trust)) => match (trust.user(request.headers()), own) {
+                (Err(Refusal::NoUser), Some(own)) => Ok(Some(((*own).clone(), Method::Certificate))),
+                (proxied, _) => Ok(Some((proxied?, Method::FrontProxy))),
+            },
             (Holder::User(user), _) => Ok(Some(((*user).clone(), Method::Certificate))),
-            (Holder::FrontProxy | Holder::Nobody, _) => Ok(None),
+            (Holder::FrontProxy(_) | Holder::Nobody, _) => Ok(None),
         });
-        let token = Token::of(request.headers());
+        // Anybody may ask how the process is, so nobody is asked whose a token is that came with it.
+        let token = if is_health(request.uri()) { Ok(None) } else { Token::of(request.headers()) };
         let headers = request.headers_mut();
         headers.remove(header::AUTHORIZATION);
         match &anchors.front_proxy {

@@ -22,9 +22,10 @@ use k8s_openapi::api::authorization::v1::{SubjectAccessReview, SubjectAccessRevi
 use crate::clock::Clock;
 use crate::config::one_line;
 use crate::serving::authentication::User;
+use crate::serving::health_paths::is_health;
 use crate::serving::restraint::Restraint;
-use crate::serving::review::{Cache, Failure, Fingerprints, Lane, Reviews, SUBJECT_ACCESS_REVIEWS};
-use attributes::{Attributes, is_health};
+use crate::serving::review::{Cache, Failure, Fingerprints, Lane, Pace, Reviews, SUBJECT_ACCESS_REVIEWS};
+use attributes::Attributes;
 use metrics::Outcome;
 
 /// Decides of requests. Clones share what was decided.
@@ -33,14 +34,23 @@ pub struct Authorization(Arc<Parts>);
 
 struct Parts {
     reviews: Reviews,
-    /// For users, and for who has no name, apart: strangers are not to hold up an autoscaler.
-    lanes: [Lane; 2],
+    lanes: Lanes,
     fingerprints: Fingerprints,
     decisions: Cache<Decision>,
     clock: Clock,
     metrics: Metrics,
     answer: fn(Denial) -> Response,
     denied: Restraint,
+    undecided: Restraint,
+}
+
+/// Apart, so that no number of workloads holds up an autoscaler, and none of strangers a workload.
+struct Lanes {
+    /// For the cluster itself: all autoscalers are one user of it.
+    system: Lane,
+    users: Lane,
+    /// For who has no name.
+    anonymous: Lane,
 }
 
 /// What the kube-apiserver says.
@@ -54,8 +64,10 @@ enum Decision {
 /// Its members may do anything, also where nothing can be asked.
 const MASTERS: &str = "system:masters";
 
-/// Reviews at a time: of users, and of who has no name.
+/// Reviews at a time: of the cluster itself, of users together, of each of them, and of who has no name.
+const SYSTEM_PLACES: usize = 32;
 const PLACES: usize = 32;
+const PLACES_OF_USER: usize = 4;
 const ANONYMOUS_PLACES: usize = 4;
 
 /// A review as long as this is not worth its place in the cache, as in the API servers of Kubernetes.
@@ -68,7 +80,7 @@ pub async fn authorize(State(authorization): State<Authorization>, request: Requ
     let user = request.extensions().get::<User>().cloned().unwrap_or_else(User::anonymous);
     let (outcome, denial) = match settled(&user, request.uri()) {
         Some(outcome) => (outcome, None),
-        None => parts.decide(user, Attributes::of(request.method(), request.uri())).await,
+        None => authorization.decide(user, Attributes::of(request.method(), request.uri())).await,
     };
     parts.metrics.request(outcome);
     match denial {
@@ -83,51 +95,78 @@ impl Authorization {
     /// `answer` writes the answer to a request that may not be made, as the API writes its errors.
     pub fn new(reviews: Reviews, clock: Clock, metrics: Metrics, answer: fn(Denial) -> Response) -> Self {
         let decisions = Cache::new(SUBJECT_ACCESS_REVIEWS, clock.clone(), reviews.metrics.clone());
-        let lanes = [PLACES, ANONYMOUS_PLACES].map(|places| Lane::new(SUBJECT_ACCESS_REVIEWS, places));
-        let (fingerprints, denied) = (Fingerprints::new(), Restraint::default());
-        Self(Arc::new(Parts { reviews, lanes, fingerprints, decisions, clock, metrics, answer, denied }))
+        let (lanes, fingerprints) = (Lanes::new(), Fingerprints::new());
+        let (denied, undecided) = (Restraint::default(), Restraint::default());
+        Self(Arc::new(Parts { reviews, lanes, fingerprints, decisions, clock, metrics, answer, denied, undecided }))
+    }
+
+    async fn decide(&self, user: User, attributes: Attributes) -> (Outcome, Option<Denial>) {
+        match self.decision(&user, attributes.clone().asked_by(user.clone())).await {
+            Ok(Decision::Allowed) => (Outcome::Allowed, None),
+            Ok(Decision::Denied(reason)) => {
+                let denial = Denial::forbidden(&user.name, &attributes, &reason);
+                self.0.report(&denial, &user);
+                (Outcome::Denied, Some(denial))
+            }
+            Err(failure) => {
+                let denial = Denial::undecided(&user.name, &attributes, failure);
+                self.0.report(&denial, &user);
+                (Outcome::Undecided, Some(denial))
+            }
+        }
+    }
+
+    async fn decision(&self, user: &User, spec: SubjectAccessReviewSpec) -> Result<Decision, Failure> {
+        let text = serde_json::to_vec(&spec).expect("our types have string keys only and so always serialize");
+        let (parts, asker) = (self.0.clone(), user.clone());
+        let ask = async move { parts.review(&asker, spec).await };
+        match text.len() < CACHED_LENGTH_MAX {
+            true => self.0.decisions.get(self.0.fingerprints.of(&text), ask).await,
+            false => ask.await,
+        }
     }
 }
 
 // === impl Parts ===
 
 impl Parts {
-    async fn decide(&self, user: User, attributes: Attributes) -> (Outcome, Option<Denial>) {
-        let (name, is_anonymous) = (user.name.clone(), user.is_anonymous());
-        match self.decision(attributes.clone().asked_by(user), is_anonymous).await {
-            Ok(Decision::Allowed) => (Outcome::Allowed, None),
-            Ok(Decision::Denied(reason)) => {
-                let denial = Denial::forbidden(&name, &attributes, &reason);
-                self.report(&denial, is_anonymous);
-                (Outcome::Denied, Some(denial))
-            }
-            Err(failure) => (Outcome::Undecided, Some(Denial::undecided(&name, &attributes, failure))),
-        }
-    }
-
-    async fn decision(&self, spec: SubjectAccessReviewSpec, is_anonymous: bool) -> Result<Decision, Failure> {
-        let text = serde_json::to_vec(&spec).expect("our types have string keys only and so always serialize");
-        let lane = &self.lanes[usize::from(is_anonymous)];
-        let ask = self.review(lane, spec);
-        match text.len() < CACHED_LENGTH_MAX {
-            true => self.decisions.get(self.fingerprints.of(&text), ask).await,
-            false => ask.await,
-        }
-    }
-
-    async fn review(&self, lane: &Lane, spec: SubjectAccessReviewSpec) -> Result<Decision, Failure> {
+    async fn review(&self, user: &User, spec: SubjectAccessReviewSpec) -> Result<Decision, Failure> {
         let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
-        let answer = self.reviews.ask(lane, &review).await?;
+        let answer = self.reviews.ask(self.lanes.of(user), &user.name, &review).await?;
         Ok(Decision::of(answer.status.unwrap_or_default()))
     }
 
     /// A user that lacks a permission is somebody's mistake; strangers are none, and only counted.
-    fn report(&self, denial: &Denial, is_anonymous: bool) {
-        if is_anonymous {
-            return;
-        }
-        if let Some(others) = self.denied.pass(self.clock.now()) {
+    fn report(&self, denial: &Denial, user: &User) {
+        let restraint = match denial {
+            Denial::Forbidden { .. } => &self.denied,
+            Denial::Undecided { .. } => &self.undecided,
+        };
+        if !user.is_anonymous()
+            && let Some(others) = restraint.pass(self.clock.now())
+        {
             tracing::info!(others, "request denied: {denial}");
+        }
+    }
+}
+
+// === impl Lanes ===
+
+impl Lanes {
+    fn new() -> Self {
+        let lane = |places, pace| Lane::new(SUBJECT_ACCESS_REVIEWS, places, pace);
+        Self {
+            system: lane(SYSTEM_PLACES, Pace::FAST),
+            users: lane(PLACES, Pace::USUAL).shared(PLACES_OF_USER),
+            anonymous: lane(ANONYMOUS_PLACES, Pace::USUAL),
+        }
+    }
+
+    fn of(&self, user: &User) -> &Lane {
+        match user {
+            user if user.is_anonymous() => &self.anonymous,
+            user if user.is_system() => &self.system,
+            _ => &self.users,
         }
     }
 }

@@ -9,31 +9,38 @@ mod failure;
 mod fingerprint;
 mod lane;
 mod metrics;
+mod shares;
+mod trouble;
 
 pub(super) use cache::Cache;
 pub use failure::Failure;
 pub(super) use failure::causes;
 pub(super) use fingerprint::{Fingerprint, Fingerprints};
-pub(super) use lane::Lane;
+pub(super) use lane::{Lane, Pace};
 pub use metrics::Metrics;
 pub(super) use metrics::{SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS};
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::api::PostParams;
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use crate::clock::Clock;
+use lane::Place;
+use trouble::Troubles;
 
 /// Asks for reviews. Clones share what went wrong.
 #[derive(Clone)]
 pub struct Reviews {
     client: Client,
     pub(super) metrics: Metrics,
-    trouble: Arc<Mutex<Option<String>>>,
+    troubles: Arc<Troubles>,
+    clock: Clock,
 }
 
 /// A kube-apiserver that takes longer to answer one review is ill.
@@ -53,32 +60,35 @@ const JITTER: f64 = 0.2;
 // === impl Reviews ===
 
 impl Reviews {
-    pub fn new(client: Client, metrics: Metrics) -> Self {
-        Self { client, metrics, trouble: Arc::default() }
+    pub fn new(client: Client, clock: Clock, metrics: Metrics) -> Self {
+        Self { client, metrics, troubles: Arc::default(), clock }
     }
 
-    /// Why the last review was not answered; `None` when it was, and before the first.
+    /// Why the last reviews were not answered; `None` when they were, and before the first.
     pub fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.troubles.said()
     }
 
-    /// Asks until there is an answer, or no hope of one within the time.
-    pub(super) async fn ask<R>(&self, lane: &Lane, review: &R) -> Result<R, Failure>
+    /// Asks for this user until there is an answer, or no hope of one within the time.
+    pub(super) async fn ask<R>(&self, lane: &Lane, user: &str, review: &R) -> Result<R, Failure>
     where
         R: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Serialize + DeserializeOwned,
     {
         let timing = self.metrics.start(lane.name());
-        let answer = timeout(WAIT_MAX, self.tries(lane, review)).await.unwrap_or(Err(Failure::Timeout));
+        let end = Instant::now() + WAIT_MAX;
+        let answer = match timeout_at(end, lane.enter(user)).await.unwrap_or(Err(Failure::Busy)) {
+            Ok(place) => timeout_at(end, self.tries(place, lane, review)).await.unwrap_or(Err(Failure::Timeout)),
+            Err(failure) => Err(failure),
+        };
         timing.finish(answer.as_ref().err());
-        self.note(lane, answer.as_ref().err());
+        self.troubles.note(lane.name(), answer.as_ref().err(), self.clock.now());
         answer
     }
 
-    async fn tries<R>(&self, lane: &Lane, review: &R) -> Result<R, Failure>
+    async fn tries<R>(&self, _place: Place<'_>, lane: &Lane, review: &R) -> Result<R, Failure>
     where
         R: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Serialize + DeserializeOwned,
     {
-        let _place = lane.enter().await?;
         let mut pause = FIRST_PAUSE;
         let mut left = TRIES - 1;
         loop {
@@ -105,21 +115,6 @@ impl Reviews {
             }),
             Err(_) => Err(Failure::Timeout),
         }
-    }
-
-    /// Says what goes wrong when it begins and when it ends. A full lane is nothing that the kube-apiserver does wrong.
-    fn note(&self, lane: &Lane, failure: Option<&Failure>) {
-        if failure == Some(&Failure::Busy) {
-            return;
-        }
-        let now = failure.map(|failure| format!("{} are not answered: {failure}", lane.name()));
-        let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&*known, &now) {
-            (None, Some(trouble)) => tracing::warn!("{trouble}; who depends on them is refused"),
-            (Some(_), None) => tracing::info!("reviews are answered again"),
-            _ => {}
-        }
-        *known = now;
     }
 }
 

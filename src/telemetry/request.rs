@@ -11,10 +11,16 @@ use opentelemetry::propagation::Extractor;
 use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
+use crate::model::excerpt;
+
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
 /// Ids longer than this are cut: they go into every log line.
 const ID_LENGTH_MAX: usize = 64;
+
+/// Marks an answer of which whoever made it says in the log what there is to say, and not for each one.
+#[derive(Clone, Copy, Debug)]
+pub struct Reported;
 
 /// Middleware: gives the request a span with its correlation id, logs it once when it is answered, and
 /// sends the id back as `Audit-Id`.
@@ -41,22 +47,40 @@ pub async fn correlate(mut request: Request, next: Next) -> Response {
     let code = response.status().as_u16();
     // Not a field: a field that comes later makes the log layer read and write all of them again.
     span.set_attribute("http.response.status_code", i64::from(code));
-    span.in_scope(|| log(&id, method.as_str(), &path, &query, code, started));
+    let is_reported = response.extensions().get::<Reported>().is_some();
+    span.in_scope(|| log(&id, method.as_str(), &path, &query, code, is_reported, started));
     response.headers_mut().extend(header.map(|id| (AUDIT_ID, id)));
     response
 }
 
-fn log(audit_id: &str, method: &str, path: &str, query: &str, code: u16, started: Instant) {
+fn log(audit_id: &str, method: &str, path: &str, query: &str, code: u16, is_reported: bool, started: Instant) {
     let duration_seconds = started.elapsed().as_secs_f64();
     // Every autoscaler asks every 15 s, probes come more often: answers that are as they should be say nothing, and a
     // line would cost as much as the answer. A probe that is not ready yet is no news either. Whom nobody knows, who may
-    // not, or who asks too often could fill the disk: who refuses them says so now and then.
+    // not, of whom that cannot be found out, or who asks too often could fill the disk: who refuses them says so now and
+    // then. For the same reason a line has not all of a path and a query of 16 KB.
     let page = path.split('/').nth(1).unwrap_or_default();
     let is_probe = matches!(page, "livez" | "readyz" | "healthz" | "metrics");
-    if code < 400 || is_probe || matches!(code, 401 | 403 | 429) {
-        tracing::debug!(audit_id, method, path, query, code, duration_seconds, "request answered");
+    if code < 400 || is_probe || is_reported || matches!(code, 401 | 403 | 429) {
+        tracing::debug!(
+            audit_id,
+            method,
+            path = excerpt(&path),
+            query = excerpt(&query),
+            code,
+            duration_seconds,
+            "request answered"
+        );
     } else {
-        tracing::info!(audit_id, method, path, query, code, duration_seconds, "request answered");
+        tracing::info!(
+            audit_id,
+            method,
+            path = excerpt(&path),
+            query = excerpt(&query),
+            code,
+            duration_seconds,
+            "request answered"
+        );
     }
 }
 

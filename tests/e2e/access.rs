@@ -88,9 +88,22 @@ async fn each_way_to_ask_meets_what_the_cluster_allows() {
     // Nothing, and headers without the certificate that would make them good.
     for visitor in [visitor(None), forged(visitor(None))] {
         assert_eq!([visitor.code("/livez").await, visitor.code("/readyz").await], [200, 200]);
-        for path in ["/metrics", "/status", "/api/v1/targets", "/readyz/config", "/"] {
+        for path in ["/metrics", "/status", "/status/targets", "/readyz/config", "/"] {
             assert_eq!(visitor.message(path).await, forbidden("system:anonymous", path));
         }
+    }
+    // An account to which nothing is bound may what every account may, which is none of the pages.
+    cluster.kubectl(&["create", "serviceaccount", "unbound", "-n", "plimsoll-system"]).await;
+    let unbound = cluster.kubectl(&["create", "token", "unbound", "-n", "plimsoll-system"]).await;
+    let unbound = visitor(None).token(unbound.trim());
+    for path in
+        ["/metrics", "/status", "/status/targets", "/status.css", "/readyz/config", "/livez/ping", "/healthz/ping"]
+    {
+        let account = "system:serviceaccount:plimsoll-system:unbound";
+        assert_eq!(unbound.message(path).await, forbidden(account, path));
+    }
+    for path in ["/livez", "/readyz", "/healthz"] {
+        assert_eq!(unbound.code(path).await, 200, "{path}");
     }
     // Certificates that nobody believes, or not in this.
     let (stranger, other) = (ControlPlane::of_stranger("front-proxy-client"), cluster.of_front_proxy_ca("kubelet"));

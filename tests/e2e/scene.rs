@@ -297,6 +297,6 @@ pub async fn request(method: &str, url: &str) -> String {
 /// What Plimsoll says of itself; on a thread of its own, for a scene ends inside of a runtime.
 fn targets(direct: Direct) -> String {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let said = std::thread::spawn(move || runtime().block_on(direct.get("/api/v1/targets"))).join();
+    let said = std::thread::spawn(move || runtime().block_on(direct.get("/status/targets"))).join();
     said.ok().flatten().map_or_else(|| "no answer".into(), |(_, said)| said)
 }

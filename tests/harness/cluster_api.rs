@@ -391,9 +391,9 @@ impl Watching {
     }
 }
 
-/// The state of a source of targets as `/api/v1/targets` shows it.
+/// The state of a source of targets as `/status/targets` shows it.
 pub async fn source(plimsoll: &Plimsoll, part: &str) -> Value {
-    let answer: Answer = plimsoll.get("/api/v1/targets").await;
+    let answer: Answer = plimsoll.get("/status/targets").await;
     let sources = answer.json()["data"]["sources"].as_array().expect("sources").clone();
     sources
         .into_iter()

@@ -122,7 +122,7 @@ async fn people_view_the_pages_and_metrics_that_they_were_given_and_change_nothi
     for (user, question, is_allowed) in [
         ("operator", "get /metrics", true),
         ("operator", "get /status", true),
-        ("operator", "get /api/v1/targets", true),
+        ("operator", "get /status/targets", true),
         ("operator", "post /metrics", false),
         ("operator", "get /debug/pprof", false),
         ("operator", "list pods in agents", false),
@@ -131,6 +131,7 @@ async fn people_view_the_pages_and_metrics_that_they_were_given_and_change_nothi
         ("developer", "list queue_length.external.metrics.k8s.io in kube-system", false),
         ("developer", "delete pods.custom.metrics.k8s.io in agents", false),
         ("developer", "get /metrics", false),
+        ("developer", "get /status/targets", false),
         // Each cluster has these of itself; no manifest grants them.
         (AUTOSCALER, "get pods.custom.metrics.k8s.io in agents", true),
         (AUTOSCALER, "list queue_length.external.metrics.k8s.io in agents", true),

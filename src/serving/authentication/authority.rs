@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 
@@ -16,8 +16,7 @@ use crate::serving::tls;
 #[derive(Debug)]
 pub(super) struct Authority {
     verifier: Arc<dyn ClientCertVerifier>,
-    /// How many certificates it has.
-    pub(super) size: usize,
+    roots: Arc<RootCertStore>,
 }
 
 // === impl Authority ===
@@ -33,12 +32,25 @@ impl Authority {
             let certificate = certificate.map_err(|error| format!("not in PEM form: {}", excerpt(&error)))?;
             roots.add(certificate).map_err(|error| format!("not a usable certificate: {}", excerpt(&error)))?;
         }
-        let size = roots.len();
-        if size == 0 {
+        if roots.is_empty() {
             return Err("expected certificates in PEM form, found none".into());
         }
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), tls::provider()).build();
-        Ok(Self { verifier: verifier.map_err(|error| excerpt(&error))?, size })
+        let roots = Arc::new(roots);
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), tls::provider()).build();
+        Ok(Self { verifier: verifier.map_err(|error| excerpt(&error))?, roots })
+    }
+
+    /// How many certificates it has.
+    pub(super) fn size(&self) -> usize {
+        self.roots.len()
+    }
+
+    /// Whether some certificates are good here and there: a name and a key of both vouch for them.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        let is_same = |one: &TrustAnchor<'_>, other: &TrustAnchor<'_>| {
+            one.subject == other.subject && one.subject_public_key_info == other.subject_public_key_info
+        };
+        self.roots.roots.iter().any(|one| other.roots.roots.iter().any(|other| is_same(one, other)))
     }
 
     /// Gives the client's own certificate, the first of the chain, where it is good: it leads here, is valid `now`, and

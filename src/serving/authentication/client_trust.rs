@@ -16,7 +16,7 @@ use crate::serving::authentication::{Flaw, Refusal, TrustError, User};
 /// Whose certificates name users.
 #[derive(Debug)]
 pub struct ClientTrust {
-    authority: Authority,
+    pub(super) authority: Authority,
     /// What it was read from.
     pem: String,
 }
@@ -54,7 +54,7 @@ impl ClientTrust {
 
     /// How many certificates the CA has.
     pub fn authorities(&self) -> usize {
-        self.authority.size
+        self.authority.size()
     }
 }
 

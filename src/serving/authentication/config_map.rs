@@ -134,6 +134,7 @@ impl TrustWatch {
                 clients,
                 "the CAs of the cluster for the front proxy and for users are in force"
             );
+            after.in_force.weakness().iter().for_each(|weakness| tracing::warn!("{weakness}"));
             self.metrics.updated(now);
         }
         match &after.trouble {
@@ -183,6 +184,22 @@ impl Trust {
         let is_same = same(&known.front_proxy, &front_proxy) && same(&known.clients, &clients);
         let in_force = if is_same { self.in_force.clone() } else { Arc::new(Anchors { front_proxy, clients }) };
         Self { in_force, trouble }
+    }
+}
+
+// === impl Anchors ===
+
+impl Anchors {
+    /// What is wrong with whom the cluster believes; it is believed all the same, since the cluster itself does.
+    pub fn weakness(&self) -> Option<String> {
+        let (front_proxy, clients) = (self.front_proxy.as_ref()?, self.clients.as_ref()?);
+        front_proxy.lets_users_impersonate(clients).then(|| {
+            format!(
+                "ConfigMap {NAMESPACE}/{NAME}: the requestheader CA is the client CA too, and any name is allowed, so \
+                 every user with a certificate can ask as any other; run the kube-apiserver with the flag \
+                 --requestheader-allowed-names, or with two CAs"
+            )
+        })
     }
 }
 

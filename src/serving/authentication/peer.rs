@@ -34,8 +34,8 @@ struct Verdict {
 /// Who has the certificate.
 #[derive(Clone, Debug)]
 pub(super) enum Holder {
-    /// It says in headers for whom it asks.
-    FrontProxy,
+    /// It says in headers for whom it asks; where they name nobody it asks for itself, if it is a user too.
+    FrontProxy(Option<Arc<User>>),
     User(Arc<User>),
     /// There is none.
     Nobody,
@@ -59,7 +59,7 @@ impl Peer {
     /// Whether this was found to be the front proxy, when it was last looked at.
     pub fn is_front_proxy(&self) -> bool {
         let verdict = self.0.verdict.lock().unwrap_or_else(PoisonError::into_inner);
-        verdict.as_ref().is_some_and(|verdict| matches!(verdict.result, Ok(Holder::FrontProxy)))
+        verdict.as_ref().is_some_and(|verdict| matches!(verdict.result, Ok(Holder::FrontProxy(_))))
     }
 
     /// Whether this has shown a certificate, and no front proxy was known when it was last looked at.
@@ -83,18 +83,15 @@ impl Peer {
     }
 }
 
-/// The front proxy first: it is no user, whoever has signed it.
+/// The front proxy first.
 fn judge(chain: &[CertificateDer<'_>], anchors: &Anchors, now: Timestamp) -> Result<Holder, Refusal> {
     let by_front_proxy = anchors.front_proxy.as_ref().map(|trust| trust.verify(chain, now));
-    let refusal = match by_front_proxy {
-        Some(Ok(())) => return Ok(Holder::FrontProxy),
-        Some(Err(refusal)) => refusal,
-        None => Refusal::NoTrust,
-    };
-    match anchors.clients.as_ref().map(|trust| trust.user(chain, now)) {
-        Some(Ok(user)) => Ok(Holder::User(Arc::new(user))),
-        Some(Err(other)) => Err(refusal.or(other)),
-        None => Err(refusal),
+    let by_clients = anchors.clients.as_ref().map(|trust| trust.user(chain, now).map(Arc::new));
+    match (by_front_proxy.unwrap_or(Err(Refusal::NoTrust)), by_clients) {
+        (Ok(()), user) => Ok(Holder::FrontProxy(user.and_then(Result::ok))),
+        (Err(_), Some(Ok(user))) => Ok(Holder::User(user)),
+        (Err(refusal), Some(Err(other))) => Err(refusal.or(other)),
+        (Err(refusal), None) => Err(refusal),
     }
 }
 

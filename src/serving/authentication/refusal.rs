@@ -78,6 +78,11 @@ impl Refusal {
         }
     }
 
+    /// Whether it is the client that shows something bad: only such tell of somebody who tries.
+    pub fn is_of_client(self) -> bool {
+        matches!(self, Self::Token | Self::TokenForm | Self::Certificate(_))
+    }
+
     /// Of what two authorities say of one certificate, what helps more: that a CA has not signed it is true of all the
     /// others too.
     pub(super) fn or(self, other: Self) -> Self {
@@ -98,5 +103,17 @@ impl From<&Error> for Flaw {
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => Self::Purpose,
             _ => Self::Unverifiable,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_cluster_or_its_front_proxy_lacks_is_no_fault_of_a_client() {
+        let of_client: Vec<_> = Refusal::ALL.into_iter().filter(|refusal| refusal.is_of_client()).collect();
+        let want = [Refusal::Certificate(Flaw::Unverifiable), Refusal::Token, Refusal::TokenForm];
+        assert_eq!(of_client, want);
     }
 }

@@ -9,7 +9,7 @@ use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenRe
 use crate::clock::Clock;
 use crate::config::one_line;
 use crate::serving::authentication::{Refusal, User};
-use crate::serving::review::{Cache, Failure, Fingerprints, Lane, Reviews, TOKEN_REVIEWS};
+use crate::serving::review::{Cache, Failure, Fingerprints, Lane, Pace, Reviews, TOKEN_REVIEWS};
 
 /// A bearer token. It shows itself nowhere.
 pub(super) struct Token(String);
@@ -28,6 +28,9 @@ struct Parts {
 
 /// Those of service accounts have 1 KB, those of identity providers with many groups 8 KB.
 pub(super) const LENGTH_MAX: usize = 16 * 1024;
+
+/// Who asks is what is to be found out.
+const NOBODY: &str = "";
 
 /// Reviews of tokens at a time.
 const PLACES: usize = 16;
@@ -59,15 +62,16 @@ impl fmt::Debug for Token {
 impl Tokens {
     pub fn new(reviews: Reviews, clock: Clock) -> Self {
         let owners = Cache::new(TOKEN_REVIEWS, clock, reviews.metrics.clone());
-        let (lane, fingerprints) = (Lane::new(TOKEN_REVIEWS, PLACES), Fingerprints::new());
+        let (lane, fingerprints) = (Lane::new(TOKEN_REVIEWS, PLACES, Pace::USUAL), Fingerprints::new());
         Self(Arc::new(Parts { reviews, lane, fingerprints, owners }))
     }
 
     /// Whose a token is.
     pub(super) async fn user(&self, token: Token) -> Result<User, Refusal> {
-        let parts = &*self.0;
+        let parts = self.0.clone();
         let key = parts.fingerprints.of(token.0.as_bytes());
-        match parts.owners.get(key, parts.review(token)).await {
+        let ask = async move { parts.review(token).await };
+        match self.0.owners.get(key, ask).await {
             Ok(Some(user)) => Ok((*user).clone()),
             Ok(None) => Err(Refusal::Token),
             Err(failure) => Err(Refusal::TokenReview(failure)),
@@ -81,7 +85,7 @@ impl Parts {
     async fn review(&self, token: Token) -> Result<Option<Arc<User>>, Failure> {
         let spec = TokenReviewSpec { token: Some(token.0), audiences: None };
         let review = TokenReview { spec, ..TokenReview::default() };
-        let answer = self.reviews.ask(&self.lane, &review).await?;
+        let answer = self.reviews.ask(&self.lane, NOBODY, &review).await?;
         Ok(owner(answer.status.unwrap_or_default()).map(Arc::new))
     }
 }

@@ -10,7 +10,7 @@ use x509_parser::prelude::FromDer;
 use crate::model::{Timestamp, excerpt};
 use crate::serving::authentication::authority::Authority;
 use crate::serving::authentication::user::IdentityHeaders;
-use crate::serving::authentication::{Refusal, User};
+use crate::serving::authentication::{ClientTrust, Refusal, User};
 
 /// Whom to believe what they say of a user, and which headers say it.
 #[derive(Debug)]
@@ -93,7 +93,12 @@ impl RequestHeaderTrust {
 
     /// How many certificates the CA has.
     pub fn authorities(&self) -> usize {
-        self.authority.size
+        self.authority.size()
+    }
+
+    /// Whether whoever has a certificate of a user could name any other: it counts as one of the front proxy.
+    pub(super) fn lets_users_impersonate(&self, clients: &ClientTrust) -> bool {
+        self.allowed_names.is_empty() && self.authority.overlaps(&clients.authority)
     }
 }
 

@@ -24,9 +24,6 @@ pub(super) enum Attributes {
     Path(NonResourceAttributes),
 }
 
-/// Anybody may ask these, with any method; those below them show more.
-const HEALTH: [&str; 3] = ["/healthz", "/readyz", "/livez"];
-
 /// What follows a namespace and is not a resource in it.
 const OF_NAMESPACE: [&str; 2] = ["status", "finalize"];
 
@@ -66,12 +63,6 @@ impl Attributes {
             non_resource_attributes,
         }
     }
-}
-
-/// Whether a request asks how the process is. Paths are compared as they were sent: what is spelled in another way is
-/// another page to who answers.
-pub(super) fn is_health(uri: &Uri) -> bool {
-    HEALTH.contains(&uri.path())
 }
 
 /// What a path names below group and version.
@@ -192,7 +183,7 @@ mod tests {
         GET /healthz ¦ get /healthz
         HEAD /metrics ¦ head /metrics
         POST /status ¦ post /status
-        GET /api/v1/targets ¦ get /api/v1/targets
+        GET /status/targets ¦ get /status/targets
         GET /%6Detrics ¦ get /metrics
         GET /APIS/g/v/x ¦ get /APIS/g/v/x
     ";
@@ -224,28 +215,6 @@ mod tests {
         for (request, found, want) in rows(PATHS) {
             let Attributes::Path(it) = found else { panic!("{request}: {found:?}") };
             assert_eq!(format!("{} {}", it.verb.expect("a verb"), it.path.expect("a path")), want, "{request}");
-        }
-    }
-
-    #[test]
-    fn only_three_paths_tell_of_health_to_anybody() {
-        let is_health = |path: &str| is_health(&path.parse().expect("a URI"));
-        for path in ["/healthz", "/readyz", "/livez", "/livez?verbose"] {
-            assert!(is_health(path), "{path}");
-        }
-        for path in [
-            "/livez/",
-            "/livez/ping",
-            "//livez",
-            "/LIVEZ",
-            "/%6Civez",
-            "/metrics",
-            "/",
-            "/apis/../livez",
-            "/apis/g/v/livez",
-            "*",
-        ] {
-            assert!(!is_health(path), "{path}");
         }
     }
 

@@ -52,6 +52,15 @@ impl Failure {
         }
     }
 
+    /// Whether others are not answered either: not so where too many ask, or the kube-apiserver does not take this one.
+    pub(super) fn concerns_all(self) -> bool {
+        match self {
+            Self::Timeout | Self::Connection | Self::Forbidden | Self::Unreadable => true,
+            Self::Refused(code) => code == 429 || code >= 500,
+            Self::Busy => false,
+        }
+    }
+
     /// Whether another try may be answered.
     pub(super) fn may_pass(self) -> bool {
         match self {
