@@ -126,7 +126,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) {
     let acceptor = TlsAcceptor::from(certificate.into().server_config(listener.clients.verifier()));
-    let connections = listener.connections.clone();
+    let (connections, router) = (listener.connections.clone(), connection::noted(router));
     let mut tasks = JoinSet::new();
     let mut sweep = tokio::time::interval(connections.limits().sweep);
     let mut tell = tokio::time::interval(TELL_INTERVAL);

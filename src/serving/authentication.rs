@@ -98,6 +98,12 @@ impl Authentication {
     ) -> Self {
         Self(Arc::new(Parts { trust, tokens, clock, metrics, answer, refused: Restraint::default() }))
     }
+
+    /// Whether a client has shown a good certificate, or none. What was found holds for its connection.
+    pub(super) fn recognize(&self, peer: &Peer) -> Result<bool, Refusal> {
+        let anchors = self.0.trust.borrow().in_force.clone();
+        Ok(!matches!(peer.judge(&anchors, self.0.clock.now())?, Holder::Nobody))
+    }
 }
 
 // === impl Parts ===
