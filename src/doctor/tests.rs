@@ -240,9 +240,8 @@ fn certificates_are_judged_by_name_time_and_bundle() {
             facts.api_services = API_SERVICES.map(|it| (it, Ok(Some(api_service(it, &authority.pem()))))).into();
         }
     };
-    let (failure, warning) = ((Check::Certificate, State::Failure), (Check::Certificate, State::Warning));
+    let failure = (Check::Certificate, State::Failure);
     check(shows("localhost", (6, 1)), failure, &["lacks the name", "it has localhost"]);
-    check(shows(service, (1, 10)), warning, &["valid for 7 days more", "logs"]);
     let bundle = |pem: &'static str| move |facts: &mut Facts| *first(facts) = api_service(API_SERVICES[0], pem);
     let other = Box::leak(authority().pem().into_boxed_str());
     check(bundle(other), failure, &["does not fit the serving certificate: it is signed by another CA", "caBundle"]);
@@ -252,6 +251,59 @@ fn certificates_are_judged_by_name_time_and_bundle() {
     shows(service, (1, 2))(&mut facts);
     let expired = problems(&facts);
     assert!(expired[0].found.contains("it expired at 2026-01-02T00:00:00Z"), "{expired:#?}");
+}
+
+#[test]
+fn a_certificate_expires_soon_when_plimsoll_should_have_renewed_it() {
+    let shows = |until: (u8, u8)| {
+        move |facts: &mut Facts| {
+            // Of 30 days it has 9 more: Plimsoll renews at two thirds, and this one has been renewed late at worst.
+            facts.now = Timestamp(facts.now.0 + 20 * 86_400_000);
+            facts.server_ahead_seconds = Ok(0.0);
+            web(facts).readings = vec![];
+            let authority = authority();
+            let chain = vec![leaf(&authority, "plimsoll.plimsoll-system.svc", until)];
+            facts.shown = Ok(Shown { place: "plimsoll:443".into(), chain });
+            facts.api_services = API_SERVICES.map(|it| (it, Ok(Some(api_service(it, &authority.pem()))))).into();
+        }
+    };
+    let mut facts = healthy();
+    shows((1, 31))(&mut facts);
+    assert_eq!(problems(&facts), [], "9 days of 30 are left");
+    check(shows((1, 25)), (Check::Certificate, State::Warning), &["it is valid for 2 days more"]);
+}
+
+#[test]
+fn no_command_gives_an_api_service_an_empty_bundle() {
+    let broken = |change: fn(&mut Facts)| {
+        let mut facts = healthy();
+        *first(&mut facts) = api_service(API_SERVICES[0], "");
+        change(&mut facts);
+        problems(&facts).remove(0).fix.expect("a fix")
+    };
+    let own = broken(|_| ());
+    let guarded = "get secret plimsoll-serving -o jsonpath='{.data.ca\\.crt}') && test -n \"$ca\" && kubectl patch";
+    assert!(own.starts_with("ca=$(kubectl") && own.contains(guarded), "{own}");
+    let without = |facts: &mut Facts| {
+        let arguments = json!(["serve", "--tls-secret=plimsoll-tls"]);
+        let containers = json!([{"name": "plimsoll", "args": arguments}]);
+        facts.deployment =
+            Ok(Some(read(json!({"spec": {"selector": {}, "template": {"spec": {"containers": containers}}}}))));
+    };
+    let of_file = broken(without);
+    assert!(of_file.starts_with("test -s ca.crt && kubectl patch") && !of_file.contains("secret "), "{of_file}");
+    let applied = broken(|facts| {
+        facts.deployment = Err("forbidden".into());
+        let fields = json!({"f:spec": {"f:caBundle": {}}});
+        let entry = json!({"manager": "terraform", "operation": "Apply", "fieldsV1": fields});
+        first(facts).metadata.managed_fields = Some(vec![read(entry)]);
+    });
+    assert!(applied.contains("terraform applies this caBundle"), "{applied}");
+    let injected = broken(|facts| {
+        let annotations = [("cert-manager.io/inject-ca-from".to_owned(), "plimsoll-system/serving".to_owned())];
+        first(facts).metadata.annotations = Some(annotations.into());
+    });
+    assert!(injected.starts_with("kubectl -n plimsoll-system describe certificate serving"), "{injected}");
 }
 
 #[test]
@@ -289,6 +341,11 @@ fn a_front_proxy_that_is_not_known_or_shares_its_authority_is_told() {
     let told = problems(&later);
     let expired = told.iter().find(|finding| finding.check == Check::RequestHeader).expect("it is told");
     assert!(expired.state == State::Failure && expired.found.contains("CA expired at 2028"), "{expired:#?}");
+    let renewed = expired.fix.as_ref().expect("a fix");
+    assert!(
+        renewed.contains("kubeadm init phase certs front-proxy-ca") && !renewed.contains("certs renew"),
+        "{renewed}"
+    );
 }
 
 #[test]
