@@ -6,7 +6,8 @@
 
 use std::error::Error;
 use std::ffi::OsStr;
-use std::io::{IsTerminal, Read, stdin};
+use std::io::{self, IsTerminal, stdin};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -16,7 +17,8 @@ use kube::client::AuthError;
 use kube::config::{ExecConfig, ExecInteractiveMode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::task::spawn_blocking;
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
 use tokio::time::{sleep, timeout};
 
 use crate::model::excerpt;
@@ -133,9 +135,8 @@ async fn printed(plugin: &ExecConfig, is_interactive: bool, limit: Duration) -> 
         Some(hint) => format!("does not start: {error}: {}", excerpt(hint)),
         None => format!("does not start: {error}"),
     })?);
-    let (output, errors) = (running.0.stdout.take(), running.0.stderr.take());
-    let (output, errors) = (spawn_blocking(|| whole(output)), spawn_blocking(|| whole(errors)));
-    let ended = timeout(limit, async { (running.ended().await, output.await, errors.await) }).await;
+    let (output, errors) = (running.0.stdout.take().map(OwnedFd::from), running.0.stderr.take().map(OwnedFd::from));
+    let ended = timeout(limit, async { tokio::join!(running.ended(), whole(output), whole(errors)) }).await;
     let Ok((status, output, errors)) = ended else {
         return Err(format!("does not answer within {} s", limit.as_secs()));
     };
@@ -171,11 +172,13 @@ fn asked(plugin: &ExecConfig, is_interactive: bool) -> Value {
     json!({"kind": "ExecCredential", "apiVersion": plugin.api_version, "spec": spec})
 }
 
-fn whole(pipe: Option<impl Read>) -> Vec<u8> {
+/// Without a thread of its own, which would wait as long as any process has the other end.
+async fn whole(pipe: Option<OwnedFd>) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    // What cannot be read is missing, and that is told.
-    let _ = pipe.map(|pipe| pipe.take(OUTPUT_BYTES_MAX).read_to_end(&mut bytes));
-    bytes
+    if let Some(pipe) = pipe {
+        Receiver::from_owned_fd(pipe)?.take(OUTPUT_BYTES_MAX).read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
 }
 
 fn failed(status: ExitStatus, errors: &[u8]) -> String {
@@ -194,7 +197,7 @@ fn name(command: &str) -> String {
 // === impl Running ===
 
 impl Running {
-    async fn ended(&mut self) -> std::io::Result<ExitStatus> {
+    async fn ended(&mut self) -> io::Result<ExitStatus> {
         loop {
             if let Some(status) = self.0.try_wait()? {
                 return Ok(status);
