@@ -42,6 +42,7 @@ mod facts;
 mod front_proxy;
 mod inquiry;
 mod metric;
+mod patience;
 mod permission;
 mod question;
 mod registration;

@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::facts::{
-    API_SERVICES, ActiveTarget, Autoscaler, Configuration, Item, Place, PodsWithoutTarget, Reading, Review, Shown,
-    Source, TargetList,
+    API_SERVICES, ActiveTarget, Autoscaler, Configuration, Item, Place, PodsWithoutTarget, Reading, Reference, Review,
+    Shown, Source, TargetList,
 };
 use super::permission::Duties;
 use super::*;
@@ -94,8 +94,10 @@ fn healthy() -> Facts {
         "serviceAccountName": "plimsoll",
         "containers": [{"name": "plimsoll", "args": ["serve", "--tls-self-managed-secret=plimsoll-serving"]}],
     }}}}))));
+    let references = Some(Ok(std::collections::BTreeSet::new()));
     let permissions =
-        Duties { service: &service, deployment: &deployment, configuration: &configuration }.permissions();
+        Duties { service: &service, deployment: &deployment, configuration: &configuration, references: &references }
+            .permissions();
     let authentication = json!({"data": {
         "requestheader-client-ca-file": front_proxy.pem(), "requestheader-allowed-names": "[\"front-proxy-client\"]",
         "requestheader-username-headers": "[\"X-Remote-User\"]",
@@ -120,6 +122,7 @@ fn healthy() -> Facts {
         authentication: Ok(Some(read(authentication))),
         reviews: permissions.into_iter().map(|permission| Review { permission, is_allowed: Ok(true) }).collect(),
         configuration,
+        references,
         has_controller_account: Ok(true),
         autoscalers: vec![(None, Ok(vec![web]))],
         targets: Ok(TargetList { active_targets: vec![up], ..TargetList::default() }),
@@ -314,7 +317,15 @@ fn a_certificate_that_nobody_here_can_see_is_judged_by_whether_the_kube_apiserve
     first(&mut facts).status = None;
     let unseen = problems(&facts);
     let of_it = unseen.iter().find(|finding| finding.check == Check::Certificate).expect("it is told");
-    assert!(of_it.state == State::Unknown && of_it.fix.as_ref().is_some_and(|fix| fix.contains("exec")), "{of_it:#?}");
+    assert!(
+        of_it.state == State::Unknown && of_it.fix.as_ref().is_some_and(|fix| fix.contains("port-forward")),
+        "{of_it:#?}"
+    );
+    assert!(!of_it.fix.as_ref().is_some_and(|fix| fix.contains("exec")), "it is in the pod already: {of_it:#?}");
+    facts.place.is_pod = false;
+    let outside =
+        problems(&facts).into_iter().find(|finding| finding.check == Check::Certificate).and_then(|it| it.fix);
+    assert!(outside.is_some_and(|fix| fix.contains("exec deploy/plimsoll -- /plimsoll doctor")));
 }
 
 #[test]
@@ -401,6 +412,76 @@ fn metrics_that_are_refused_or_old_are_told() {
     check(unasked, (Check::Metrics, State::Unknown), &["cannot be asked for: forbidden"]);
     let listed = |facts: &mut Facts| facts.autoscalers = vec![(Some("a".into()), Err("forbidden".into()))];
     check(listed, (Check::Metrics, State::Unknown), &["cannot be listed: forbidden"]);
+}
+
+#[test]
+fn an_idle_service_is_no_failure_and_neither_is_one_that_keda_keeps_at_0() {
+    let refused = |message: &'static str| {
+        move |facts: &mut Facts| {
+            let level = "Deployment".into();
+            web(facts).readings = vec![Reading::Refused { level, message: message.into() }];
+        }
+    };
+    let idle = "the pods have none: nothing was observed in the window: the histogram did not grow";
+    check(refused(idle), (Check::Metrics, State::Warning), &["has no value while nothing happens"]);
+    let mut facts = healthy();
+    refused("no pods")(&mut facts);
+    web(&mut facts).scale = Ok(Some(read(json!({"spec": {"replicas": 0}, "status": {"selector": "app=web"}}))));
+    web(&mut facts).has_pods = Ok(false);
+    let told = problems(&facts);
+    let states: Vec<_> = told.iter().map(|it| (it.check, it.state)).collect();
+    assert_eq!(states, [(Check::Metrics, State::Failure), (Check::Autoscalers, State::Warning)], "{told:#?}");
+    let owner = json!({"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": "web", "uid": "u"});
+    web(&mut facts).object.metadata.owner_references = Some(vec![read(owner)]);
+    assert_eq!(problems(&facts), [], "KEDA wakes it");
+}
+
+#[test]
+fn what_was_not_asked_any_more_is_not_known() {
+    let late = |facts: &mut Facts| {
+        let why = "custom.metrics.k8s.io did not answer 3 questions before".into();
+        web(facts).readings = vec![Reading::Late { level: "Deployment".into(), why }];
+    };
+    check(late, (Check::Metrics, State::Unknown), &["was not asked for: custom.metrics", "--namespace agents"]);
+}
+
+#[test]
+fn objects_that_monitors_name_are_asked_for_one_by_one() {
+    let named = |is_allowed: bool| {
+        move |facts: &mut Facts| {
+            let reference = |resource: &'static str, name: &str| Reference {
+                namespace: "agents".into(),
+                resource,
+                name: name.into(),
+            };
+            facts.references = Some(Ok([reference("secrets", "token"), reference("secrets", "password")].into()));
+            let Facts { configuration, deployment, references, place, .. } = &*facts;
+            let duties = Duties { service: &place.service, deployment, configuration, references };
+            let of = |it: &permission::Permission| it.purpose == permission::Purpose::References;
+            let review = |permission| Review { is_allowed: Ok(is_allowed || !of(&permission)), permission };
+            facts.reviews = duties.permissions().into_iter().map(review).collect();
+        }
+    };
+    let mut facts = healthy();
+    named(true)(&mut facts);
+    assert_eq!(problems(&facts), []);
+    let role = "kubectl -n agents create role plimsoll-secrets --verb=list,watch --resource=secrets \
+                --resource-name=password --resource-name=token && kubectl -n agents create rolebinding";
+    let warning = (Check::Permissions, State::Warning);
+    check(named(false), warning, &["list, watch secrets password in agents", role]);
+    let unknown = |facts: &mut Facts| facts.references = Some(Err("forbidden".into()));
+    check(unknown, (Check::Permissions, State::Unknown), &["what monitors name is not known: forbidden"]);
+}
+
+#[test]
+fn where_it_is_not_known_what_plimsoll_does_no_right_to_all_secrets_is_asked_for() {
+    let service = ServiceName { namespace: "plimsoll-system".into(), name: "plimsoll".into() };
+    let configuration = Configuration::Unknown("forbidden".into());
+    let duties =
+        Duties { service: &service, deployment: &Err("no".into()), configuration: &configuration, references: &None };
+    let of_all = duties.permissions().into_iter().filter(|it| it.name.is_none());
+    let resources: Vec<_> = of_all.map(|it| it.resource).collect();
+    assert!(resources.contains(&"pods".into()) && !resources.contains(&"secrets".into()), "{resources:?}");
 }
 
 #[test]
@@ -525,7 +606,24 @@ fn targets_are_told_by_state() {
         list.active_targets[0].health = "down".into();
         list.active_targets[0].last_error = "connection refused".into();
     });
-    check(down, failure, &["is down: connection refused", "curl -sS http://p/metrics"]);
+    check(down, warning, &["is down: connection refused", "curl -sS 'http://p/metrics'"]);
+    let with = |labels: Value| {
+        move |facts: &mut Facts| {
+            down(facts);
+            let target = &mut facts.targets.as_mut().expect("asked").active_targets[0];
+            target.labels = read(labels);
+        }
+    };
+    let of = |namespace: &str, owner: &str| json!({"namespace": namespace, "owner": owner});
+    let rests = "is down, and HorizontalPodAutoscaler agents/web rests on it: connection refused";
+    check(with(of("agents", "apps/v1/ReplicaSet/web-1,apps/v1/Deployment/web")), failure, &[rests]);
+    check(with(of("agents", "apps/v1/Deployment/other")), warning, &["is down: connection"]);
+    check(with(of("others", "apps/v1/Deployment/web")), warning, &["is down: connection"]);
+    let external = |facts: &mut Facts| {
+        with(of("agents", ""))(facts);
+        asks(facts, "External", "other", &json!({"type": "AverageValue", "averageValue": "10"}));
+    };
+    check(external, failure, &[rests]);
     check(set(|list| list.active_targets.clear()), warning, &["there is no target", "prometheus.io/scrape"]);
     check(set(|list| list.targets_over_limit = 3), failure, &["3 targets are beyond the limit", "targets: 4"]);
     check(|facts| facts.targets = Err("no way".into()), (Check::Targets, State::Unknown), &["no way", "--server"]);
