@@ -30,7 +30,8 @@
 //! `configuration`, `metrics`, `autoscalers`, `clock` and `targets`; `state` one of `ok`, `warning`, `failure` and
 //! `unknown` (it could not be asked, and `found` says why). `namespace`, `expected`, `fix` and `metric` are left out
 //! where there is none; so are `value`, `timestamp` and `ageSeconds` of a metric. A list of values has their number in
-//! `items`, their sum in `value` and the oldest time in `timestamp`.
+//! `items`, their sum in `value` and the oldest time in `timestamp`. Where nothing could be examined (exit code 2), it is
+//! `{"error": "one line"}`.
 
 mod adapter;
 mod autoscaler;
@@ -41,6 +42,7 @@ mod facts;
 mod front_proxy;
 mod inquiry;
 mod metric;
+mod patience;
 mod permission;
 mod question;
 mod registration;

@@ -103,6 +103,7 @@ pub mod model;
 
 pub mod clock;
 pub mod config;
+pub mod credential;
 
 pub mod aggregate;
 pub mod api;

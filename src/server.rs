@@ -12,16 +12,19 @@ use std::time::Duration;
 
 use axum::response::IntoResponse;
 use axum::{Router, middleware};
+use kube::client::ClientBuilder;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tower::util::MapErrLayer;
 
 use crate::admin::{Admin, Check};
 use crate::api::{self, Api, Status};
 use crate::clock::Clock;
 use crate::config::{self, Config};
+use crate::credential;
 use crate::discovery::{self, Discovery, SourceStates};
 use crate::model::Inventory;
 use crate::scrape::{self, Plan, Scraper};
@@ -164,7 +167,13 @@ fn client(mut config: kube::Config) -> Result<kube::Client, StartError> {
     config.read_timeout = Some(READ_TIMEOUT);
     config.reset_reader_on_write = true;
     config.default_retry = false;
-    kube::Client::try_from(config).map_err(|error| StartError::Kubernetes { url, what: config::one_line(&error) })
+    let plugin = credential::plugin(&config);
+    let builder = ClientBuilder::try_from(config).map_err(|error| {
+        let what = credential::described(&plugin, &error).unwrap_or_else(|| config::one_line(&error));
+        StartError::Kubernetes { url, what }
+    })?;
+    // A token that ends is asked for again during some request, and many places tell its error.
+    Ok(builder.with_layer(&MapErrLayer::new(move |error| credential::without_secrets(&plugin, error))).build())
 }
 
 // === impl Parts ===

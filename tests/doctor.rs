@@ -235,6 +235,7 @@ async fn examine_at(kubeconfig: &Path, ahead: Duration) -> Value {
 async fn what_is_well_has_no_failures_and_each_fault_is_named() {
     let mut ward = Ward::open().await;
     healthy(&ward).await;
+    own_account(&ward).await;
     pages(&ward).await;
     permissions(&ward).await;
     registrations(&ward).await;
@@ -269,6 +270,33 @@ async fn healthy(ward: &Ward) {
     let text = String::from_utf8(text.stdout).expect("UTF-8");
     assert!(text.contains("Scrape targets") && text.contains("port-forward") && !text.contains('\x1b'), "{text}");
     println!("{text}");
+}
+
+/// In a pod of Plimsoll, with the rights that it has there.
+async fn own_account(ward: &Ward) {
+    let kubeconfig = kube::config::Kubeconfig::read_from(ward.cluster.kubeconfig()).expect("a kubeconfig");
+    let mut kubernetes: kube::Config = kubeconfig.try_into().expect("complete");
+    kubernetes.auth_info.impersonate = Some("system:serviceaccount:plimsoll-system:plimsoll".into());
+    let groups = ["system:serviceaccounts", "system:serviceaccounts:plimsoll-system", "system:authenticated"];
+    kubernetes.auth_info.impersonate_groups = Some(groups.map(str::to_owned).into());
+    let doctor = Doctor {
+        kubernetes,
+        is_pod: true,
+        service: ServiceName { namespace: "plimsoll-system".into(), name: "plimsoll".into() },
+        namespaces: Vec::new(),
+        server: Some(format!("https://{}", ward.plimsoll.address).parse().expect("a URL")),
+        config_file: Some(ward.config.path().to_owned()),
+        clock: Clock::system(),
+        progress: Box::new(|_| ()),
+    };
+    let report = json!(doctor.examine().await.expect("the cluster answers"));
+    let findings = report["findings"].as_array().expect("a list");
+    for check in ["apiservices", "service", "certificate", "requestheader", "permissions", "configuration", "targets"] {
+        let mut of_it = findings.iter().filter(|finding| finding["check"] == check);
+        assert!(of_it.clone().count() > 0 && of_it.all(|it| it["state"] == "ok"), "{check}: {report:#}");
+    }
+    let is_listing = |it: &Value| it["check"] == "metrics" && it["state"] == "unknown";
+    assert!(findings.iter().any(is_listing), "autoscalers are not for it to read: {report:#}");
 }
 
 async fn pages(ward: &Ward) {
@@ -415,28 +443,82 @@ async fn without_a_cluster_that_answers_it_ends_with_2_and_one_line() {
     let nobody = format!("https://127.0.0.1:{}", crate::harness::program::free_port());
     let silent = target::Target::start(target::Behaviour::Hang).await;
     let silent = silent.url.trim_end_matches("/metrics").to_owned();
-    for (server, words) in [
-        (nobody.as_str(), "onnection refused"),
-        (silent.as_str(), "no answer within 10 s"),
-        ("", "there is no cluster"),
+    let home = tempfile::tempdir().expect("a folder");
+    for (server, arguments, words) in [
+        (nobody.as_str(), &["-o", "json"][..], "nothing listens there"),
+        (nobody.as_str(), &[], "Connection refused"),
+        (silent.as_str(), &[], "no answer within 10 s"),
+        (nobody.as_str(), &["--context", "nowhere"], "has no context nowhere; it has c"),
+        ("", &[], "there is no cluster"),
+        ("", &["--context", "c"], "there is no kubeconfig"),
     ] {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        let kubeconfig = json!({
-            "current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
-            "clusters": [{"name": "k", "cluster": {"server": server}}], "users": [{"name": "u", "user": {}}],
-        });
-        std::fs::write(file.path(), kubeconfig.to_string()).expect("written");
-        let mut command = Command::new(PLIMSOLL);
-        command.arg("doctor").env_remove("KUBERNETES_SERVICE_HOST").env_remove("KUBECONFIG");
+        let file = home.path().join("k");
+        std::fs::write(&file, kubeconfig(server, json!({}))).expect("written");
+        let mut command = doctor_at(home.path());
+        command.args(arguments);
         if !server.is_empty() {
-            command.arg("--kubeconfig").arg(file.path());
+            command.arg("--kubeconfig").arg(&file);
         }
-        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it ends").expect("it runs");
-        let said = String::from_utf8(output.stderr).expect("UTF-8");
-        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{server}: {said}");
-        assert!(
-            said.starts_with("plimsoll: ") && said.lines().count() == 1 && said.contains(words),
-            "{server}: {said}"
-        );
+        let (stdout, said) = ends_with_2(command).await;
+        assert!(said.contains(words), "{server}: {said}");
+        let origin = format!("(kubeconfig {}, context c)", file.display());
+        assert!(server.is_empty() || arguments.contains(&"--context") || said.ends_with(&origin), "{said}");
+        match arguments.contains(&"json") {
+            true => assert_eq!(serde_json::from_str::<Value>(&stdout).expect("JSON"), json!({ "error": said })),
+            false => assert_eq!(stdout, ""),
+        }
     }
+    // As kubectl does.
+    std::fs::create_dir(home.path().join(".kube")).expect("a folder");
+    std::fs::write(home.path().join(".kube/config"), kubeconfig(&nobody, json!({}))).expect("written");
+    let (_, said) = ends_with_2(doctor_at(home.path())).await;
+    assert!(said.contains(&nobody) && said.contains(".kube/config, context c"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credential_plugin_that_fails_is_named_without_what_it_was_given_or_printed() {
+    let home = tempfile::tempdir().expect("a folder");
+    let exec = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never", "command": "sh",
+        "args": ["-c", "echo hush-output; echo log in first >&2; exit 3", "hush-argument"],
+        "env": [{"name": "PASSWORD", "value": "hush-variable"}],
+    });
+    let nobody = format!("https://127.0.0.1:{}", crate::harness::program::free_port());
+    std::fs::create_dir(home.path().join(".kube")).expect("a folder");
+    let file = home.path().join(".kube/config");
+    std::fs::write(&file, kubeconfig(&nobody, json!({ "exec": exec }))).expect("written");
+    let (_, said) = ends_with_2(doctor_at(home.path())).await;
+    let plugin = "the credential plugin sh of the kubeconfig fails (exit status: 3): log in first";
+    assert!(said.starts_with(plugin) && !said.contains("hush"), "{said}");
+    let config = home.path().join("plimsoll.yaml");
+    std::fs::write(&config, CONFIG).expect("written");
+    let mut serve = Command::new(PLIMSOLL);
+    serve.arg("serve").arg("--listen=127.0.0.1:0").arg("--config").arg(config).env("KUBECONFIG", &file);
+    let output = tokio::task::spawn_blocking(move || serve.output()).await.expect("it ends").expect("it runs");
+    let all = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(!output.status.success() && all.contains(plugin) && !all.contains("hush"), "{all}");
+}
+
+/// Finds nothing but what it is given.
+fn doctor_at(home: &Path) -> Command {
+    let mut command = Command::new(PLIMSOLL);
+    command.arg("doctor").env_remove("KUBERNETES_SERVICE_HOST").env_remove("KUBECONFIG").env("HOME", home);
+    command
+}
+
+fn kubeconfig(server: &str, user: Value) -> String {
+    let kubeconfig = json!({
+        "current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+        "clusters": [{"name": "k", "cluster": {"server": server}}], "users": [{"name": "u", "user": user}],
+    });
+    kubeconfig.to_string()
+}
+
+/// What it writes to stdout, and its only line on stderr.
+async fn ends_with_2(mut command: Command) -> (String, String) {
+    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it ends").expect("it runs");
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+    let said = said.trim_end().strip_prefix("plimsoll: ").expect("who says it").to_owned();
+    (String::from_utf8(output.stdout).expect("UTF-8"), said)
 }

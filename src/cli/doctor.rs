@@ -6,11 +6,13 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::ValueEnum;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::cluster::Cluster;
+use crate::cli::cluster::{Chosen, UserCluster};
 use crate::cli::{complain, print};
 use crate::clock::Clock;
+use crate::credential;
 use crate::doctor::{Doctor, Report, ServiceName, Step};
 
 /// Examine a Plimsoll in a cluster: what is wrong, and how to mend it.
@@ -20,7 +22,7 @@ use crate::doctor::{Doctor, Report, ServiceName, Step};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    pub cluster: Cluster,
+    pub cluster: UserCluster,
     /// Namespace whose autoscalers are looked at; may be given several times. Default: all.
     #[arg(long, short = 'n', value_name = "NAMESPACE")]
     pub namespace: Vec<String>,
@@ -31,8 +33,8 @@ pub struct Args {
     /// `kubectl -n plimsoll-system port-forward service/plimsoll 10250:443`. In a pod it is found without.
     #[arg(long, value_name = "URL", value_parser = server)]
     pub server: Option<hyper::Uri>,
-    /// Plimsoll's configuration, which says what its metrics are. Default: that of the ConfigMap with the name of the
-    /// Service.
+    /// Plimsoll's configuration, which says what its metrics are. Default: in a pod of Plimsoll its own, elsewhere that
+    /// of the ConfigMap with the name of the Service.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Form of the report.
@@ -49,6 +51,9 @@ pub enum Output {
 /// Where there was nothing to examine.
 const COULD_NOT_WORK: u8 = 2;
 
+/// Where the shipped manifests mount it.
+const MOUNTED_CONFIG: &str = "/etc/plimsoll/plimsoll.yaml";
+
 /// Fits terminals of the usual width, and reads well on wider ones.
 const WIDTH: usize = 80;
 
@@ -58,40 +63,42 @@ const WIDTH: usize = 80;
 /// None: what keeps it from working is said, and has an exit code of its own.
 pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
     let output = args.output;
-    let examined = match doctor(args) {
-        Ok(doctor) => tokio::select! {
-            examined = doctor.examine() => examined.map_err(Into::into),
-            () = shutdown.cancelled() => Err(anyhow!("interrupted")),
-        },
-        Err(error) => Err(error),
+    let examined = tokio::select! {
+        examined = examined(args) => examined,
+        () = shutdown.cancelled() => Err(anyhow!("interrupted")),
     };
     Ok(match examined {
         Ok(report) => tell(&report, output),
         Err(error) => {
             complain(&format!("plimsoll: {error}"));
+            if output == Output::Json {
+                // Who reads JSON reads stdout.
+                let _: bool = print(&json!({ "error": error.to_string() }).to_string());
+            }
             ExitCode::from(COULD_NOT_WORK)
         }
     })
 }
 
-fn doctor(args: Args) -> anyhow::Result<Doctor> {
+async fn examined(args: Args) -> anyhow::Result<Report> {
     let Args { cluster, namespace, service, server, config, output: _ } = args;
-    let is_pod = cluster.is_pod();
-    let kubernetes = cluster.config()?.ok_or_else(|| {
-        anyhow!(
-            "there is no cluster: expected --kubeconfig FILE, the variable KUBECONFIG, or a pod with a service account"
-        )
-    })?;
-    Ok(Doctor {
-        kubernetes,
+    let Chosen { config: kubernetes, is_pod, origin } = cluster.chosen()?;
+    let doctor = Doctor {
+        kubernetes: credential::resolved(kubernetes).await.map_err(|what| anyhow!("{what} ({origin})"))?,
         is_pod,
         service,
         namespaces: namespace,
         server,
-        config_file: config,
+        config_file: config.or_else(|| mounted(is_pod)),
         clock: Clock::system(),
         progress: if stderr().is_terminal() { Box::new(say) } else { Box::new(|_| ()) },
-    })
+    };
+    doctor.examine().await.map_err(|error| anyhow!("{error} ({origin})"))
+}
+
+/// The configuration of the pod that this is, whose account may not read the ConfigMap.
+fn mounted(is_pod: bool) -> Option<PathBuf> {
+    Some(PathBuf::from(MOUNTED_CONFIG)).filter(|file| is_pod && file.exists())
 }
 
 fn say(step: Step) {

@@ -34,8 +34,9 @@ mod watches;
 
 pub(super) use health::Health;
 pub(super) use index::Index;
-pub use kind::{Need, VERBS, needs, resources};
+pub use kind::{Need, VERBS, every_need, needs, resources};
 pub(super) use metrics::Metrics;
+pub use reference::{Reference, references};
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;

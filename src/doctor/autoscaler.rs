@@ -19,6 +19,14 @@ fn of_autoscaler(autoscaler: &Autoscaler) -> Vec<Finding> {
     findings
 }
 
+/// Whether KEDA has it and its target has no replicas: then the controller asks for nothing, and KEDA wakes it.
+pub(super) fn is_asleep(autoscaler: &Autoscaler) -> bool {
+    let mut owners = autoscaler.object.metadata.owner_references.iter().flatten();
+    let is_of_keda = owners.any(|owner| owner.kind == "ScaledObject" && owner.api_version.starts_with("keda.sh/"));
+    let scale = autoscaler.scale.as_ref().ok().and_then(Option::as_ref);
+    is_of_keda && scale.is_some_and(|scale| scale.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or_default() == 0)
+}
+
 /// What it scales, and whether there are pods.
 fn target(autoscaler: &Autoscaler) -> Option<Finding> {
     let reference = &autoscaler.object.spec.as_ref()?.scale_target_ref;
@@ -39,6 +47,11 @@ fn target(autoscaler: &Autoscaler) -> Option<Finding> {
     };
     let replicas = scale.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or_default();
     let selector = scale.status.as_ref().and_then(|status| status.selector.as_deref()).unwrap_or_default();
+    if is_asleep(autoscaler) {
+        return Some(
+            Check::Autoscalers.ok(object(autoscaler), format!("{target} has 0 replicas, from which KEDA scales")),
+        );
+    }
     if replicas == 0 {
         let finding =
             Check::Autoscalers.warning(object(autoscaler), format!("{target} has 0 replicas, and is not scaled"));

@@ -14,22 +14,24 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
-use crate::config::one_line;
+use crate::config::{duration, one_line};
 use crate::doctor::facts::{Facts, Shown, argument};
 use crate::doctor::registration::{available, is_ours, object};
 use crate::doctor::{Check, Finding, ObjectName};
 use crate::model::Timestamp;
 
-/// Who renews certificates has done so long before.
-pub(super) const EXPIRES_SOON: Duration = Duration::from_secs(14 * 24 * 3600);
+/// The part of a life at whose end a certificate should have been renewed, at most the time below: the rule by which
+/// Plimsoll itself becomes degraded. It renews at two thirds, as cert-manager does.
+const EXPIRY_IS_NEAR: u32 = 5;
+const EXPIRY_IS_NEAR_MAX: Duration = Duration::from_secs(14 * 24 * 3600);
 
 const DAY_SECONDS: i64 = 24 * 3600;
 
 /// Of more days nobody wants to know how many.
 const COUNTED_DAYS: i64 = 1000;
 
-/// The Secret in which the shipped manifests keep the certificate.
-const SECRET: &str = "plimsoll-serving";
+/// Says that the CA injector of cert-manager keeps the caBundle, and whose CA it is: `NAMESPACE/CERTIFICATE`.
+const INJECT_FROM: &str = "cert-manager.io/inject-ca-from";
 
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     let shown = match &facts.shown {
@@ -81,8 +83,19 @@ pub(super) fn days_left(until: Timestamp, now: Timestamp) -> String {
     }
 }
 
-pub(super) fn expires_soon(until: Timestamp, now: Timestamp) -> bool {
-    until < now.plus(EXPIRES_SOON)
+/// Whether it should have been renewed by now.
+pub(super) fn expires_soon((from, until): (Timestamp, Timestamp), now: Timestamp) -> bool {
+    until < now.plus(renewed_before((from, until)))
+}
+
+/// How long before its end a certificate has been renewed, where that works.
+fn renewed_before((from, until): (Timestamp, Timestamp)) -> Duration {
+    (until.since(from) / EXPIRY_IS_NEAR).min(EXPIRY_IS_NEAR_MAX)
+}
+
+/// What is expected of one that expires soon.
+pub(super) fn renewed(validity: (Timestamp, Timestamp)) -> String {
+    format!("one that is renewed {} before its end", duration::write(renewed_before(validity)))
 }
 
 fn place(shown: &Shown) -> ObjectName {
@@ -105,10 +118,23 @@ fn unseen(facts: &Facts, why: &str) -> Finding {
 /// How to look from where it can be seen.
 pub(super) fn elsewhere(facts: &Facts) -> String {
     let (namespace, name) = (&facts.place.service.namespace, &facts.place.service.name);
-    format!(
-        "kubectl -n {namespace} exec deploy/{name} -- /plimsoll doctor\n\
-         kubectl -n {namespace} port-forward service/{name} 10250:443 & plimsoll doctor --server https://localhost:10250"
-    )
+    let forward = format!(
+        "kubectl -n {namespace} port-forward service/{name} 10250:443 & plimsoll doctor --server https://localhost:10250"
+    );
+    match facts.place.is_pod {
+        true => forward,
+        false => {
+            format!(
+                "kubectl -n {namespace} exec deploy/{name} -- /plimsoll doctor # certificate and targets alone\n{forward}"
+            )
+        }
+    }
+}
+
+/// Whether it is a name of the API: nothing else is written into commands.
+pub(super) fn is_name(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    text.bytes().all(is_plain) && text.starts_with(|first: char| first.is_ascii_alphanumeric())
 }
 
 /// Its time and its names.
@@ -129,8 +155,9 @@ fn own_certificate(shown: &Shown, own: &CertificateDer<'_>, facts: &Facts) -> Fi
         Check::Certificate
             .failure(object, format!("it lacks the name that the kube-apiserver asks for; it has {has}"))
             .expected(format!("the DNS name {wanted} (subjectAltName)"))
-    } else if expires_soon(until, now) {
-        Check::Certificate.warning(object, format!("it is {}", days_left(until, now))).expected("14 days or more")
+    } else if expires_soon((from, until), now) {
+        let finding = Check::Certificate.warning(object, format!("it is {}", days_left(until, now)));
+        finding.expected(renewed((from, until)))
     } else {
         return Check::Certificate.ok(object, format!("has the name {wanted}, {}", days_left(until, now)));
     };
@@ -175,33 +202,61 @@ fn bundle(
         Err(what) => Check::Certificate
             .failure(object, what)
             .expected("the CA that has signed the serving certificate")
-            .fix(patch(name, facts)),
-        Ok(roots) => fitting(name, &roots, facts),
+            .fix(mend(name, found, facts)),
+        Ok(roots) => fitting(name, found, &roots, facts),
     }
 }
 
 /// For how long the last of the bundle is good.
-fn fitting(name: &str, roots: &[CertificateDer<'_>], facts: &Facts) -> Finding {
+fn fitting(name: &str, found: &APIService, roots: &[CertificateDer<'_>], facts: &Facts) -> Finding {
     let (object, now) = (object(name), facts.server_now());
-    let until = roots.iter().filter_map(|root| validity(root).ok()).map(|(_, until)| until).max();
-    let Some(until) = until else { return Check::Certificate.ok(object, "its caBundle fits") };
+    let last = roots.iter().filter_map(|root| validity(root).ok()).max_by_key(|(_, until)| *until);
+    let Some((from, until)) = last else { return Check::Certificate.ok(object, "its caBundle fits") };
     let left = days_left(until, now);
-    if expires_soon(until, now) {
+    if expires_soon((from, until), now) {
         let finding = Check::Certificate.warning(object, format!("its caBundle fits, and is {left}"));
-        return finding.expected("a CA that is valid for 14 days or more").fix(patch(name, facts));
+        return finding.expected(renewed((from, until))).fix(mend(name, found, facts));
     }
     Check::Certificate.ok(object, format!("its caBundle fits, {left}"))
 }
 
-/// Takes the bundle from the Secret that Plimsoll keeps its certificate in.
-fn patch(name: &str, facts: &Facts) -> String {
-    let flags = ["--tls-self-managed-secret", "--tls-secret"];
-    let secret = flags.iter().find_map(|flag| argument(&facts.deployment, flag)).unwrap_or(SECRET);
+/// How to have a bundle that fits: of who keeps it, and by hand where nobody does. No command writes an empty one.
+fn mend(name: &str, found: &APIService, facts: &Facts) -> String {
     let namespace = &facts.place.service.namespace;
+    let injected = annotation(found, INJECT_FROM).and_then(|certificate| certificate.split_once('/'));
+    if let Some((namespace, certificate)) = injected.filter(|(namespace, name)| is_name(namespace) && is_name(name)) {
+        return format!(
+            "kubectl -n {namespace} describe certificate {certificate} # cert-manager writes this caBundle: {INJECT_FROM}"
+        );
+    }
+    let secret = argument(&facts.deployment, "--tls-self-managed-secret");
+    if let Some(secret) = secret.filter(|secret| is_name(secret)) {
+        return format!(
+            "ca=$(kubectl -n {namespace} get secret {secret} -o jsonpath='{{.data.ca\\.crt}}') && test -n \"$ca\" && {}",
+            patch(name, "$ca")
+        );
+    }
+    let owner = owner(found).map_or_else(String::new, |owner| format!("; {} applies this caBundle", one_line(&owner)));
+    let command = patch(name, "$(base64 < ca.crt | tr -d '\\n')");
+    format!("test -s ca.crt && {command} # ca.crt: the CA of the serving certificate{owner}")
+}
+
+fn patch(name: &str, bundle: &str) -> String {
     format!(
-        "kubectl patch apiservice {name} --type=merge -p \
-         \"{{\\\"spec\\\":{{\\\"caBundle\\\":\\\"$(kubectl -n {namespace} get secret {secret} -o jsonpath='{{.data.ca\\.crt}}')\\\"}}}}\""
+        "kubectl patch apiservice {name} --type=merge -p \"{{\\\"spec\\\":{{\\\"caBundle\\\":\\\"{bundle}\\\"}}}}\""
     )
+}
+
+fn annotation<'a>(found: &'a APIService, key: &str) -> Option<&'a str> {
+    found.metadata.annotations.as_ref()?.get(key).map(String::as_str)
+}
+
+/// The field manager whose caBundle it is.
+fn owner(found: &APIService) -> Option<&str> {
+    let has = |fields: &serde_json::Value| fields["f:spec"].get("f:caBundle").is_some();
+    let entries = found.metadata.managed_fields.iter().flatten();
+    let mut owners = entries.filter(|entry| entry.fields_v1.as_ref().is_some_and(|fields| has(&fields.0)));
+    owners.find_map(|entry| entry.manager.as_deref())
 }
 
 /// Whether a chain is one that the kube-apiserver takes.

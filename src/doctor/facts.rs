@@ -1,6 +1,6 @@
 //! What was read of a cluster, for the checks to judge: values alone, and for each that could not be had the reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -41,6 +41,8 @@ pub struct Facts {
     /// What Plimsoll is configured to do.
     pub configuration: Configuration,
     pub reviews: Vec<Review>,
+    /// Secrets and ConfigMaps that monitors name; `None` where it is not known which monitors count.
+    pub references: Option<Asked<BTreeSet<Reference>>>,
     /// Whether the controller of the autoscalers has a service account of its own.
     pub has_controller_account: Asked<bool>,
     /// By namespace, or once for all of them.
@@ -86,6 +88,15 @@ pub enum Configuration {
     Unknown(String),
 }
 
+/// An object that a monitor names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reference {
+    pub namespace: String,
+    /// `secrets` or `configmaps`.
+    pub resource: &'static str,
+    pub name: String,
+}
+
 /// The answer to a SubjectAccessReview.
 #[derive(Clone, Debug)]
 pub struct Review {
@@ -118,8 +129,13 @@ pub enum Reading {
         level: String,
         message: String,
     },
-    /// Nobody knows what the controller would get.
+    /// Nobody knows what the controller would get: this user may not ask.
     Unasked {
+        level: String,
+        why: String,
+    },
+    /// It was not asked any more: too much did not answer before.
+    Late {
         level: String,
         why: String,
     },
@@ -153,6 +169,8 @@ pub struct TargetList {
 pub struct ActiveTarget {
     pub scrape_pool: String,
     pub scrape_url: String,
+    /// Whose page it is: `namespace`, `pod`, `services` and `owner` (`apps/v1/Deployment/web`), the last two lists.
+    pub labels: BTreeMap<String, String>,
     /// `up`, `down` or `unknown`.
     pub health: String,
     pub last_error: String,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::doctor::certificate::{authorities, days_left, expires_soon, validity};
+use crate::doctor::certificate::{authorities, days_left, expires_soon, renewed, validity};
 use crate::doctor::facts::Facts;
 use crate::doctor::{Check, Finding, ObjectName};
 use crate::model::{Timestamp, excerpt};
@@ -18,6 +18,12 @@ const CLIENT_CA: &str = "client-ca-file";
 const FLAGS: &str = "kube-apiserver --requestheader-client-ca-file=FILE --requestheader-allowed-names=front-proxy-client \
      --requestheader-username-headers=X-Remote-User --requestheader-group-headers=X-Remote-Group \
      --requestheader-extra-headers-prefix=X-Remote-Extra-";
+
+/// `kubeadm certs renew` renews what a CA has signed, and never a CA. A new one is made where the files are gone.
+const RENEW: &str = "mkdir front-proxy && mv /etc/kubernetes/pki/front-proxy-* front-proxy/ # on one node of the control plane\n\
+     kubeadm init phase certs front-proxy-ca && kubeadm init phase certs front-proxy-client # there\n\
+     # then copy /etc/kubernetes/pki/front-proxy-* to the others, and restart each kube-apiserver; without kubeadm:\n\
+     kube-apiserver --requestheader-client-ca-file=FILE --proxy-client-cert-file=FILE --proxy-client-key-file=FILE";
 
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     let object = ObjectName::namespaced("ConfigMap", NAMESPACE, NAME);
@@ -41,17 +47,18 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
 fn of_authority(object: ObjectName, data: &BTreeMap<String, String>, now: Timestamp) -> Finding {
     let pem = data.get(CA).map(String::as_str).unwrap_or_default();
     let roots = authorities(pem.as_bytes()).unwrap_or_default();
-    let until = roots.iter().filter_map(|root| validity(root).ok()).map(|(_, until)| until).max();
-    let Some(until) = until else { return Check::RequestHeader.unknown(object, "its CA does not say until when") };
+    let last = roots.iter().filter_map(|root| validity(root).ok()).max_by_key(|(_, until)| *until);
+    let Some((from, until)) = last else {
+        return Check::RequestHeader.unknown(object, "its CA does not say until when");
+    };
     let left = days_left(until, now);
-    let renew = "renew the front-proxy CA, with kubeadm: kubeadm certs renew front-proxy-client";
     if until < now {
         let finding = Check::RequestHeader.failure(object, format!("the requestheader CA {left}"));
-        return finding.expected("a CA that is valid: without it every request is refused").fix(renew);
+        return finding.expected("a CA that is valid: without it every request is refused").fix(RENEW);
     }
-    if expires_soon(until, now) {
+    if expires_soon((from, until), now) {
         let finding = Check::RequestHeader.warning(object, format!("the requestheader CA is {left}"));
-        return finding.expected("14 days or more").fix(renew);
+        return finding.expected(renewed((from, until))).fix(RENEW);
     }
     let names = data.get(ALLOWED_NAMES).map_or_else(String::new, |names| format!(", names {}", excerpt(names)));
     Check::RequestHeader.ok(object, format!("requestheader CA {left}{names}"))

@@ -6,6 +6,7 @@ use k8s_openapi::api::autoscaling::v2::{self, MetricTarget};
 
 use crate::api::{CUSTOM_GROUP, EXTERNAL_GROUP};
 use crate::config::one_line;
+use crate::doctor::autoscaler::is_asleep;
 use crate::doctor::facts::{Autoscaler, Facts, Item, Reading};
 use crate::doctor::{Check, Finding, MetricFound, ObjectName};
 use crate::model::Timestamp;
@@ -13,6 +14,9 @@ use crate::model::quantity::Quantity;
 
 /// The controller takes values of any age; Plimsoll serves none that is older than its freshness.
 const AGE_MAX: Duration = Duration::from_secs(120);
+
+/// What Plimsoll says of a histogram that did not grow: idle is not broken.
+const IDLE: &str = "nothing was observed in the window";
 
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -72,6 +76,18 @@ fn judged(autoscaler: &Autoscaler, name: &str, target: &MetricTarget, reading: &
     };
     match reading {
         Reading::Elsewhere => Check::Metrics.ok(object, format!("{name} is asked of another API")),
+        Reading::Refused { level, message } if is_asleep(autoscaler) => Check::Metrics
+            .ok(object, format!("{level} metric {name} is not asked for while KEDA keeps 0 replicas: {message}"))
+            .metric(none(level)),
+        Reading::Refused { level, message } if message.contains(IDLE) => Check::Metrics
+            .warning(object, format!("{level} metric {name} has no value while nothing happens: {message}"))
+            .expected("observations; meanwhile the autoscaler keeps its replicas, and other metrics do not lower them")
+            .fix(served(level))
+            .metric(none(level)),
+        Reading::Late { level, why } => Check::Metrics
+            .unknown(object, format!("{level} metric {name} was not asked for: {why}"))
+            .fix(format!("plimsoll doctor --namespace {} # once the API answers", autoscaler.namespace()))
+            .metric(none(level)),
         Reading::Refused { level, message } => Check::Metrics
             .failure(object, format!("{level} metric {name} is not served: {message}"))
             .expected("a value; without one the autoscaler does not scale down, and alone not at all")

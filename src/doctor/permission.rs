@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::apps::v1::Deployment;
 
 use crate::api::{CUSTOM_GROUP, EXTERNAL_GROUP};
-use crate::discovery::kubernetes::{Need, VERBS, needs, resources};
-use crate::doctor::facts::{API_SERVICES, Asked, Configuration, Facts, Review, ServiceName, argument};
+use crate::discovery::kubernetes::{Need, VERBS, every_need, needs};
+use crate::doctor::facts::{API_SERVICES, Asked, Configuration, Facts, Reference, Review, ServiceName, argument};
 use crate::doctor::{Check, Finding, ObjectName, front_proxy};
 
 /// One thing that somebody has to be allowed.
@@ -56,6 +56,8 @@ pub(super) struct Duties<'a> {
     pub service: &'a ServiceName,
     pub deployment: &'a Asked<Option<Deployment>>,
     pub configuration: &'a Configuration,
+    /// What monitors name.
+    pub references: &'a Option<Asked<BTreeSet<Reference>>>,
 }
 
 /// What is not allowed, but for the verb.
@@ -91,6 +93,7 @@ impl Duties<'_> {
         let config_map = (Some(front_proxy::NAMESPACE.to_owned()), Some(front_proxy::NAME.to_owned()));
         permissions.extend(single(Purpose::FrontProxy, &["get", "list", "watch"], "", "configmaps", &config_map));
         permissions.extend(self.discovery());
+        permissions.extend(self.references());
         permissions.extend(self.certificate());
         permissions
     }
@@ -104,13 +107,22 @@ impl Duties<'_> {
             Configuration::Bad { .. } | Configuration::Unknown(_) => all_needs(),
         };
         let verbs = |need: Need| {
-            let purpose = if need.is_for_references { Purpose::References } else { Purpose::Discovery };
             VERBS.map(|verb| Permission {
                 namespace: need.namespace.clone(),
-                ..allowed(purpose, verb, need.group, need.resource)
+                ..allowed(Purpose::Discovery, verb, need.group, need.resource)
             })
         };
-        wanted.into_iter().flat_map(verbs).collect()
+        // What monitors name is asked for object by object: most name nothing.
+        wanted.into_iter().filter(|need| !need.is_for_references).flat_map(verbs).collect()
+    }
+
+    fn references(&self) -> Vec<Permission> {
+        let named = self.references.iter().flatten().flatten();
+        let verbs = |it: &Reference| {
+            let place = (Some(it.namespace.clone()), Some(it.name.clone()));
+            single(Purpose::References, &VERBS, "", it.resource, &place)
+        };
+        named.flat_map(verbs).collect()
     }
 
     /// What the mode of the serving certificate takes.
@@ -133,8 +145,7 @@ impl Duties<'_> {
 
 /// Where it is not known what Plimsoll does.
 fn all_needs() -> Vec<Need> {
-    let need = |(group, resource)| Need { group, resource, namespace: None, is_for_references: false };
-    resources().map(need).collect()
+    every_need().collect()
 }
 
 fn allowed(purpose: Purpose, verb: &'static str, group: &str, resource: &str) -> Permission {
@@ -209,7 +220,22 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     for review in &facts.reviews {
         groups.entry(review.permission.purpose).or_default().push(review);
     }
-    groups.into_iter().map(|(purpose, reviews)| judged(purpose, &reviews, facts)).collect()
+    let judged = groups.into_iter().map(|(purpose, reviews)| judged(purpose, &reviews, facts));
+    judged.chain(unnamed(facts)).collect()
+}
+
+/// Where monitors name nothing, or nobody knows what they name.
+fn unnamed(facts: &Facts) -> Option<Finding> {
+    let object = object(Purpose::References, facts);
+    match facts.references.as_ref()? {
+        Ok(named) => named
+            .is_empty()
+            .then(|| Check::Permissions.ok(object, "no monitor names a Secret or ConfigMap for it to read")),
+        Err(why) => {
+            let unknown = Check::Permissions.unknown(object, format!("what monitors name is not known: {why}"));
+            Some(unknown.fix("ask as somebody who may list podmonitors and servicemonitors.monitoring.coreos.com"))
+        }
+    }
 }
 
 fn judged(purpose: Purpose, reviews: &[&Review], facts: &Facts) -> Finding {
@@ -226,9 +252,13 @@ fn judged(purpose: Purpose, reviews: &[&Review], facts: &Facts) -> Finding {
     let found = format!("may not {meaning}: it may not {}", listed(&denied));
     // Without the configuration nobody knows which of it is needed.
     let is_sure = purpose != Purpose::Discovery || matches!(facts.configuration, Configuration::Known { .. });
-    let finding = match is_sure && purpose != Purpose::References {
-        true => Check::Permissions.failure(object, found),
-        false => Check::Permissions.warning(object, format!("{found}; needed where its configuration asks for it")),
+    let finding = match (is_sure, purpose) {
+        // Their targets alone are not scraped, and are told as down.
+        (_, Purpose::References) => Check::Permissions.warning(object, found),
+        (true, _) => Check::Permissions.failure(object, found),
+        (false, _) => {
+            Check::Permissions.warning(object, format!("{found}; needed where its configuration asks for it"))
+        }
     };
     finding.expected(expected(purpose)).fix(fix(purpose, &denied, facts))
 }
@@ -267,7 +297,9 @@ fn expected(purpose: Purpose) -> &'static str {
         Purpose::Reviews => "a binding to ClusterRole system:auth-delegator",
         Purpose::FrontProxy => "a RoleBinding to Role extension-apiserver-authentication-reader in kube-system",
         Purpose::Discovery => "these rules in the ClusterRole of Plimsoll, or a Role in each namespace",
-        Purpose::References => "these rules, where monitors name such objects",
+        Purpose::References => {
+            "a Role in their namespace for these objects alone, or the component monitor-credentials"
+        }
         Purpose::Certificate => "a Role in its namespace for this Secret alone",
         Purpose::CaBundles => "a ClusterRole for its three APIServices alone",
         Purpose::CustomMetrics | Purpose::ExternalMetrics => "a ClusterRoleBinding to a ClusterRole with this rule",
@@ -286,8 +318,28 @@ fn fix(purpose: Purpose, denied: &[&Permission], facts: &Facts) -> String {
         Purpose::CustomMetrics | Purpose::ExternalMetrics => {
             format!("- {{apiGroups: [{CUSTOM_GROUP}, {EXTERNAL_GROUP}], resources: [\"*\"], verbs: [get, list]}}")
         }
+        Purpose::References => roles(denied, &account),
         _ => rules(denied),
     }
+}
+
+/// A Role for the objects of each namespace and resource, and its binding.
+fn roles(denied: &[&Permission], account: &str) -> String {
+    let mut names: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+    for Permission { resource, namespace, name, .. } in denied {
+        let place = (namespace.as_deref().unwrap_or_default(), resource.as_str());
+        names.entry(place).or_default().extend(name.as_deref());
+    }
+    let line = |((namespace, resource), names): (&(&str, &str), &BTreeSet<&str>)| {
+        let names: String = names.iter().map(|name| format!(" --resource-name={name}")).collect();
+        format!(
+            "kubectl -n {namespace} create role plimsoll-{resource} --verb={} --resource={resource}{names} && \
+             kubectl -n {namespace} create rolebinding plimsoll-{resource} --role=plimsoll-{resource} \
+             --serviceaccount={account}",
+            VERBS.join(",")
+        )
+    };
+    names.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// One rule for each API group and list of verbs.

@@ -2,15 +2,18 @@
 
 use std::error::Error;
 use std::fmt::Debug;
+use std::io;
 use std::time::Duration;
 
 use kube::api::{ListParams, PostParams};
 use kube::client::Body;
 use kube::{Api, Client};
+use rustls::CertificateError;
 use serde::de::DeserializeOwned;
 
 use crate::clock::Clock;
 use crate::config::one_line;
+use crate::credential;
 use crate::doctor::facts::Asked;
 use crate::model::Timestamp;
 
@@ -36,12 +39,20 @@ pub(super) fn client(config: &kube::Config) -> Asked<Client> {
     config.read_timeout = Some(ANSWER_TIMEOUT);
     config.reset_reader_on_write = true;
     config.default_retry = false;
-    Client::try_from(config).map_err(|error| chain(&error))
+    Client::try_from(config).map_err(|error| told(&error))
 }
 
-/// One object; `None` where there is none.
+/// One object; `None` where there is none. Who may not get it may often list it, as Plimsoll's own account may.
 pub(super) async fn object<K: Clone + DeserializeOwned + Debug>(api: &Api<K>, name: &str) -> Asked<Option<K>> {
-    within(api.get_opt(name)).await.map_err(|denial| denial.message)
+    let denial = match within(api.get_opt(name)).await {
+        Ok(found) => return Ok(found),
+        Err(denial) => denial,
+    };
+    if denial.code == Some(403) {
+        let listed = within(api.list(&ListParams::default().fields(&format!("metadata.name={name}")))).await;
+        return listed.map(|list| list.items.into_iter().next()).map_err(|_| denial.message);
+    }
+    Err(denial.message)
 }
 
 pub(super) async fn objects<K: Clone + DeserializeOwned + Debug>(api: &Api<K>, params: &ListParams) -> Asked<Vec<K>> {
@@ -96,7 +107,7 @@ async fn within<T>(question: impl Future<Output = kube::Result<T>>) -> Result<T,
 impl Denial {
     fn of(error: &kube::Error) -> Self {
         let kube::Error::Api(status) = error else {
-            return Self { code: None, message: chain(error) };
+            return Self { code: None, message: told(error) };
         };
         let said = if status.message.is_empty() { &status.reason } else { &status.message };
         Self { code: Some(status.code), message: one_line(&said.trim()) }
@@ -105,6 +116,31 @@ impl Denial {
     /// Whether this user may not ask, which says nothing of what others would be answered.
     pub(super) fn is_of_the_user(&self) -> bool {
         matches!(self.code, Some(401 | 403))
+    }
+}
+
+/// What is the matter with a connection or with credentials, in plain words; else the error with its causes.
+fn told(error: &kube::Error) -> String {
+    if let Some(text) = credential::described("without a name", error) {
+        return text;
+    }
+    let connection = credential::causes(error).find_map(|cause| of_connection(cause.downcast_ref()?));
+    connection.unwrap_or_else(|| chain(error))
+}
+
+fn of_connection(error: &io::Error) -> Option<String> {
+    let text = one_line(error);
+    if let Some(rustls::Error::InvalidCertificate(what)) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        return Some(match what {
+            CertificateError::UnknownIssuer => "its certificate is signed by another CA than the one to go by".into(),
+            other => format!("its certificate is not valid: {}", one_line(other)),
+        });
+    }
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Some(format!("nothing listens there: {text}")),
+        io::ErrorKind::TimedOut => Some(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())),
+        _ if text.contains("failed to lookup address") => Some(format!("its host name is not known: {text}")),
+        _ => None,
     }
 }
 

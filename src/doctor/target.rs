@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use hyper::StatusCode;
+use k8s_openapi::api::autoscaling::v2::MetricSpec;
 
 use crate::config::one_line;
 use crate::doctor::certificate::elsewhere;
-use crate::doctor::facts::{ActiveTarget, Facts, TargetList};
-use crate::doctor::{Check, Finding, ObjectName};
+use crate::doctor::facts::{ActiveTarget, Autoscaler, Facts, TargetList};
+use crate::doctor::{Check, Finding, ObjectName, State, metric};
 
 /// Targets that are told one by one; a fleet that is down has one cause.
 const TOLD_MAX: usize = 10;
@@ -26,7 +27,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
         Err(why) => return vec![Check::Targets.unknown(all(), why).fix(elsewhere(facts))],
     };
     let mut findings = vec![summary(list)];
-    findings.extend(down(list));
+    findings.extend(down(list, facts));
     findings.extend(list.active_targets.iter().filter_map(future));
     findings.extend(sources(list));
     findings.extend(unscraped(list));
@@ -54,16 +55,64 @@ fn summary(list: &TargetList) -> Finding {
     Check::Targets.ok(all(), words.join(", "))
 }
 
-fn down(list: &TargetList) -> Vec<Finding> {
-    let down: Vec<_> = list.active_targets.iter().filter(|target| target.health == "down").collect();
-    let told = down.iter().take(TOLD_MAX).map(|target| {
-        let found = format!("is down: {}", one_line(&target.last_error));
-        let finding = Check::Targets.failure(object(target), found).expected("a page with metrics");
-        finding.fix(format!("curl -sS {}", one_line(&target.scrape_url)))
+/// Those first on which an autoscaler rests.
+fn down(list: &TargetList, facts: &Facts) -> Vec<Finding> {
+    let down = list.active_targets.iter().filter(|target| target.health == "down");
+    let (needed, other): (Vec<_>, Vec<_>) =
+        down.map(|target| (target, dependent(target, facts))).partition(|(_, dependent)| dependent.is_some());
+    let (is_needed, count) = (needed.len() > TOLD_MAX, needed.len() + other.len());
+    let told = needed.into_iter().chain(other).take(TOLD_MAX).map(|(target, dependent)| {
+        let error = one_line(&target.last_error);
+        let finding = match dependent {
+            Some(dependent) => {
+                let found = format!("is down, and {} rests on it: {error}", metric::object(dependent));
+                Check::Targets.failure(object(target), found)
+            }
+            None => Check::Targets.warning(object(target), format!("is down: {error}")),
+        };
+        let url = one_line(&target.scrape_url).replace('\'', "%27");
+        finding.expected("a page with metrics").fix(format!("curl -sS '{url}'"))
     });
-    let more = down.len().saturating_sub(TOLD_MAX);
-    let rest = (more > 0).then(|| Check::Targets.failure(all(), format!("{more} more targets are down")));
+    let state = if is_needed { State::Failure } else { State::Warning };
+    let rest = (count > TOLD_MAX).then(|| {
+        let found = format!("{} more targets are down", count - TOLD_MAX);
+        let (namespace, name) = (&facts.place.service.namespace, &facts.place.service.name);
+        let forward = format!("kubectl -n {namespace} port-forward service/{name} 10250:443 # then /api/v1/targets");
+        Finding::new(Check::Targets, state, all(), found).fix(forward)
+    });
     told.chain(rest).collect()
+}
+
+/// The first autoscaler with a metric that a target contributes to, by whose page it is.
+fn dependent<'f>(target: &ActiveTarget, facts: &'f Facts) -> Option<&'f Autoscaler> {
+    let label = |name: &str| target.labels.get(name).map(String::as_str).unwrap_or_default();
+    let is_owned_by = |kind: &str, name: &str| {
+        let mut owners = label("owner").split(',').map(|owner| owner.rsplit('/'));
+        owners.any(|mut owner| owner.next() == Some(name) && owner.next() == Some(kind))
+    };
+    let rests = |autoscaler: &Autoscaler, spec: &MetricSpec| match (&spec.object, &spec.pods) {
+        (Some(object), _) => {
+            let object = &object.described_object;
+            match object.kind.as_str() {
+                "Pod" => label("pod") == object.name,
+                "Service" => label("services").split(',').any(|name| name == object.name),
+                kind @ ("Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" | "CronJob") => {
+                    is_owned_by(kind, &object.name)
+                }
+                // Of a Namespace, an Ingress and the like any page may be a part.
+                _ => true,
+            }
+        }
+        (None, Some(_)) => {
+            let scaled = autoscaler.object.spec.as_ref().map(|spec| &spec.scale_target_ref);
+            scaled.is_some_and(|scaled| is_owned_by(&scaled.kind, &scaled.name))
+        }
+        (None, None) => true,
+    };
+    facts.all_autoscalers().find(|autoscaler| {
+        let mut metrics = autoscaler.metrics().into_iter();
+        label("namespace") == autoscaler.namespace() && metrics.any(|(spec, _)| rests(autoscaler, spec))
+    })
 }
 
 /// Samples with times of their own that have not come yet.

@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::facts::{
-    API_SERVICES, ActiveTarget, Autoscaler, Configuration, Item, Place, PodsWithoutTarget, Reading, Review, Shown,
-    Source, TargetList,
+    API_SERVICES, ActiveTarget, Autoscaler, Configuration, Item, Place, PodsWithoutTarget, Reading, Reference, Review,
+    Shown, Source, TargetList,
 };
 use super::permission::Duties;
 use super::*;
@@ -94,8 +94,10 @@ fn healthy() -> Facts {
         "serviceAccountName": "plimsoll",
         "containers": [{"name": "plimsoll", "args": ["serve", "--tls-self-managed-secret=plimsoll-serving"]}],
     }}}}))));
+    let references = Some(Ok(std::collections::BTreeSet::new()));
     let permissions =
-        Duties { service: &service, deployment: &deployment, configuration: &configuration }.permissions();
+        Duties { service: &service, deployment: &deployment, configuration: &configuration, references: &references }
+            .permissions();
     let authentication = json!({"data": {
         "requestheader-client-ca-file": front_proxy.pem(), "requestheader-allowed-names": "[\"front-proxy-client\"]",
         "requestheader-username-headers": "[\"X-Remote-User\"]",
@@ -120,6 +122,7 @@ fn healthy() -> Facts {
         authentication: Ok(Some(read(authentication))),
         reviews: permissions.into_iter().map(|permission| Review { permission, is_allowed: Ok(true) }).collect(),
         configuration,
+        references,
         has_controller_account: Ok(true),
         autoscalers: vec![(None, Ok(vec![web]))],
         targets: Ok(TargetList { active_targets: vec![up], ..TargetList::default() }),
@@ -240,9 +243,8 @@ fn certificates_are_judged_by_name_time_and_bundle() {
             facts.api_services = API_SERVICES.map(|it| (it, Ok(Some(api_service(it, &authority.pem()))))).into();
         }
     };
-    let (failure, warning) = ((Check::Certificate, State::Failure), (Check::Certificate, State::Warning));
+    let failure = (Check::Certificate, State::Failure);
     check(shows("localhost", (6, 1)), failure, &["lacks the name", "it has localhost"]);
-    check(shows(service, (1, 10)), warning, &["valid for 7 days more", "logs"]);
     let bundle = |pem: &'static str| move |facts: &mut Facts| *first(facts) = api_service(API_SERVICES[0], pem);
     let other = Box::leak(authority().pem().into_boxed_str());
     check(bundle(other), failure, &["does not fit the serving certificate: it is signed by another CA", "caBundle"]);
@@ -255,6 +257,59 @@ fn certificates_are_judged_by_name_time_and_bundle() {
 }
 
 #[test]
+fn a_certificate_expires_soon_when_plimsoll_should_have_renewed_it() {
+    let shows = |until: (u8, u8)| {
+        move |facts: &mut Facts| {
+            // Of 30 days it has 9 more: Plimsoll renews at two thirds, and this one has been renewed late at worst.
+            facts.now = Timestamp(facts.now.0 + 20 * 86_400_000);
+            facts.server_ahead_seconds = Ok(0.0);
+            web(facts).readings = vec![];
+            let authority = authority();
+            let chain = vec![leaf(&authority, "plimsoll.plimsoll-system.svc", until)];
+            facts.shown = Ok(Shown { place: "plimsoll:443".into(), chain });
+            facts.api_services = API_SERVICES.map(|it| (it, Ok(Some(api_service(it, &authority.pem()))))).into();
+        }
+    };
+    let mut facts = healthy();
+    shows((1, 31))(&mut facts);
+    assert_eq!(problems(&facts), [], "9 days of 30 are left");
+    check(shows((1, 25)), (Check::Certificate, State::Warning), &["it is valid for 2 days more"]);
+}
+
+#[test]
+fn no_command_gives_an_api_service_an_empty_bundle() {
+    let broken = |change: fn(&mut Facts)| {
+        let mut facts = healthy();
+        *first(&mut facts) = api_service(API_SERVICES[0], "");
+        change(&mut facts);
+        problems(&facts).remove(0).fix.expect("a fix")
+    };
+    let own = broken(|_| ());
+    let guarded = "get secret plimsoll-serving -o jsonpath='{.data.ca\\.crt}') && test -n \"$ca\" && kubectl patch";
+    assert!(own.starts_with("ca=$(kubectl") && own.contains(guarded), "{own}");
+    let without = |facts: &mut Facts| {
+        let arguments = json!(["serve", "--tls-secret=plimsoll-tls"]);
+        let containers = json!([{"name": "plimsoll", "args": arguments}]);
+        facts.deployment =
+            Ok(Some(read(json!({"spec": {"selector": {}, "template": {"spec": {"containers": containers}}}}))));
+    };
+    let of_file = broken(without);
+    assert!(of_file.starts_with("test -s ca.crt && kubectl patch") && !of_file.contains("secret "), "{of_file}");
+    let applied = broken(|facts| {
+        facts.deployment = Err("forbidden".into());
+        let fields = json!({"f:spec": {"f:caBundle": {}}});
+        let entry = json!({"manager": "terraform", "operation": "Apply", "fieldsV1": fields});
+        first(facts).metadata.managed_fields = Some(vec![read(entry)]);
+    });
+    assert!(applied.contains("terraform applies this caBundle"), "{applied}");
+    let injected = broken(|facts| {
+        let annotations = [("cert-manager.io/inject-ca-from".to_owned(), "plimsoll-system/serving".to_owned())];
+        first(facts).metadata.annotations = Some(annotations.into());
+    });
+    assert!(injected.starts_with("kubectl -n plimsoll-system describe certificate serving"), "{injected}");
+}
+
+#[test]
 fn a_certificate_that_nobody_here_can_see_is_judged_by_whether_the_kube_apiserver_takes_it() {
     let mut facts = healthy();
     facts.shown = Err("connection refused".into());
@@ -262,7 +317,15 @@ fn a_certificate_that_nobody_here_can_see_is_judged_by_whether_the_kube_apiserve
     first(&mut facts).status = None;
     let unseen = problems(&facts);
     let of_it = unseen.iter().find(|finding| finding.check == Check::Certificate).expect("it is told");
-    assert!(of_it.state == State::Unknown && of_it.fix.as_ref().is_some_and(|fix| fix.contains("exec")), "{of_it:#?}");
+    assert!(
+        of_it.state == State::Unknown && of_it.fix.as_ref().is_some_and(|fix| fix.contains("port-forward")),
+        "{of_it:#?}"
+    );
+    assert!(!of_it.fix.as_ref().is_some_and(|fix| fix.contains("exec")), "it is in the pod already: {of_it:#?}");
+    facts.place.is_pod = false;
+    let outside =
+        problems(&facts).into_iter().find(|finding| finding.check == Check::Certificate).and_then(|it| it.fix);
+    assert!(outside.is_some_and(|fix| fix.contains("exec deploy/plimsoll -- /plimsoll doctor")));
 }
 
 #[test]
@@ -289,6 +352,11 @@ fn a_front_proxy_that_is_not_known_or_shares_its_authority_is_told() {
     let told = problems(&later);
     let expired = told.iter().find(|finding| finding.check == Check::RequestHeader).expect("it is told");
     assert!(expired.state == State::Failure && expired.found.contains("CA expired at 2028"), "{expired:#?}");
+    let renewed = expired.fix.as_ref().expect("a fix");
+    assert!(
+        renewed.contains("kubeadm init phase certs front-proxy-ca") && !renewed.contains("certs renew"),
+        "{renewed}"
+    );
 }
 
 #[test]
@@ -344,6 +412,76 @@ fn metrics_that_are_refused_or_old_are_told() {
     check(unasked, (Check::Metrics, State::Unknown), &["cannot be asked for: forbidden"]);
     let listed = |facts: &mut Facts| facts.autoscalers = vec![(Some("a".into()), Err("forbidden".into()))];
     check(listed, (Check::Metrics, State::Unknown), &["cannot be listed: forbidden"]);
+}
+
+#[test]
+fn an_idle_service_is_no_failure_and_neither_is_one_that_keda_keeps_at_0() {
+    let refused = |message: &'static str| {
+        move |facts: &mut Facts| {
+            let level = "Deployment".into();
+            web(facts).readings = vec![Reading::Refused { level, message: message.into() }];
+        }
+    };
+    let idle = "the pods have none: nothing was observed in the window: the histogram did not grow";
+    check(refused(idle), (Check::Metrics, State::Warning), &["has no value while nothing happens"]);
+    let mut facts = healthy();
+    refused("no pods")(&mut facts);
+    web(&mut facts).scale = Ok(Some(read(json!({"spec": {"replicas": 0}, "status": {"selector": "app=web"}}))));
+    web(&mut facts).has_pods = Ok(false);
+    let told = problems(&facts);
+    let states: Vec<_> = told.iter().map(|it| (it.check, it.state)).collect();
+    assert_eq!(states, [(Check::Metrics, State::Failure), (Check::Autoscalers, State::Warning)], "{told:#?}");
+    let owner = json!({"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": "web", "uid": "u"});
+    web(&mut facts).object.metadata.owner_references = Some(vec![read(owner)]);
+    assert_eq!(problems(&facts), [], "KEDA wakes it");
+}
+
+#[test]
+fn what_was_not_asked_any_more_is_not_known() {
+    let late = |facts: &mut Facts| {
+        let why = "custom.metrics.k8s.io did not answer 3 questions before".into();
+        web(facts).readings = vec![Reading::Late { level: "Deployment".into(), why }];
+    };
+    check(late, (Check::Metrics, State::Unknown), &["was not asked for: custom.metrics", "--namespace agents"]);
+}
+
+#[test]
+fn objects_that_monitors_name_are_asked_for_one_by_one() {
+    let named = |is_allowed: bool| {
+        move |facts: &mut Facts| {
+            let reference = |resource: &'static str, name: &str| Reference {
+                namespace: "agents".into(),
+                resource,
+                name: name.into(),
+            };
+            facts.references = Some(Ok([reference("secrets", "token"), reference("secrets", "password")].into()));
+            let Facts { configuration, deployment, references, place, .. } = &*facts;
+            let duties = Duties { service: &place.service, deployment, configuration, references };
+            let of = |it: &permission::Permission| it.purpose == permission::Purpose::References;
+            let review = |permission| Review { is_allowed: Ok(is_allowed || !of(&permission)), permission };
+            facts.reviews = duties.permissions().into_iter().map(review).collect();
+        }
+    };
+    let mut facts = healthy();
+    named(true)(&mut facts);
+    assert_eq!(problems(&facts), []);
+    let role = "kubectl -n agents create role plimsoll-secrets --verb=list,watch --resource=secrets \
+                --resource-name=password --resource-name=token && kubectl -n agents create rolebinding";
+    let warning = (Check::Permissions, State::Warning);
+    check(named(false), warning, &["list, watch secrets password in agents", role]);
+    let unknown = |facts: &mut Facts| facts.references = Some(Err("forbidden".into()));
+    check(unknown, (Check::Permissions, State::Unknown), &["what monitors name is not known: forbidden"]);
+}
+
+#[test]
+fn where_it_is_not_known_what_plimsoll_does_no_right_to_all_secrets_is_asked_for() {
+    let service = ServiceName { namespace: "plimsoll-system".into(), name: "plimsoll".into() };
+    let configuration = Configuration::Unknown("forbidden".into());
+    let duties =
+        Duties { service: &service, deployment: &Err("no".into()), configuration: &configuration, references: &None };
+    let of_all = duties.permissions().into_iter().filter(|it| it.name.is_none());
+    let resources: Vec<_> = of_all.map(|it| it.resource).collect();
+    assert!(resources.contains(&"pods".into()) && !resources.contains(&"secrets".into()), "{resources:?}");
 }
 
 #[test]
@@ -468,7 +606,24 @@ fn targets_are_told_by_state() {
         list.active_targets[0].health = "down".into();
         list.active_targets[0].last_error = "connection refused".into();
     });
-    check(down, failure, &["is down: connection refused", "curl -sS http://p/metrics"]);
+    check(down, warning, &["is down: connection refused", "curl -sS 'http://p/metrics'"]);
+    let with = |labels: Value| {
+        move |facts: &mut Facts| {
+            down(facts);
+            let target = &mut facts.targets.as_mut().expect("asked").active_targets[0];
+            target.labels = read(labels);
+        }
+    };
+    let of = |namespace: &str, owner: &str| json!({"namespace": namespace, "owner": owner});
+    let rests = "is down, and HorizontalPodAutoscaler agents/web rests on it: connection refused";
+    check(with(of("agents", "apps/v1/ReplicaSet/web-1,apps/v1/Deployment/web")), failure, &[rests]);
+    check(with(of("agents", "apps/v1/Deployment/other")), warning, &["is down: connection"]);
+    check(with(of("others", "apps/v1/Deployment/web")), warning, &["is down: connection"]);
+    let external = |facts: &mut Facts| {
+        with(of("agents", ""))(facts);
+        asks(facts, "External", "other", &json!({"type": "AverageValue", "averageValue": "10"}));
+    };
+    check(external, failure, &[rests]);
     check(set(|list| list.active_targets.clear()), warning, &["there is no target", "prometheus.io/scrape"]);
     check(set(|list| list.targets_over_limit = 3), failure, &["3 targets are beyond the limit", "targets: 4"]);
     check(|facts| facts.targets = Err("no way".into()), (Check::Targets, State::Unknown), &["no way", "--server"]);

@@ -48,6 +48,17 @@ pub fn resources() -> impl Iterator<Item = (&'static str, &'static str)> {
     WHOLE.into_iter().chain(SINGLE).map(|kind| (kind.group(), kind.resource()))
 }
 
+/// The same as needs, in all namespaces.
+pub fn every_need() -> impl Iterator<Item = Need> {
+    let need = |kind: Kind| Need {
+        group: kind.group(),
+        resource: kind.resource(),
+        namespace: None,
+        is_for_references: SINGLE.contains(&kind),
+    };
+    WHOLE.into_iter().chain(SINGLE).map(need)
+}
+
 /// What these sources need, and no more.
 pub fn needs(sds: &[KubernetesSd]) -> Vec<Need> {
     let need = |kind: Kind, namespace, is_for_references| Need {

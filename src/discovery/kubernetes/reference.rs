@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// What a monitor wants to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reference<'m> {
+pub enum Reference<'m> {
     Secret(&'m str),
     ConfigMap(&'m str),
 }
@@ -16,7 +16,7 @@ pub(super) enum Reference<'m> {
 const DEPTH_MAX: usize = 16;
 
 /// Every reference in a part of a monitor, in order of the text.
-pub(super) fn references(part: &Value) -> Vec<Reference<'_>> {
+pub fn references(part: &Value) -> Vec<Reference<'_>> {
     let mut found = Vec::new();
     collect(part, "", DEPTH_MAX, &mut found);
     found
