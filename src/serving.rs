@@ -12,6 +12,7 @@ mod connection;
 mod connections;
 mod descriptors;
 mod frames;
+mod health_paths;
 mod limits;
 mod metrics;
 mod network;
@@ -125,7 +126,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) {
     let acceptor = TlsAcceptor::from(certificate.into().server_config(listener.clients.verifier()));
-    let connections = listener.connections.clone();
+    let (connections, router) = (listener.connections.clone(), connection::noted(router));
     let mut tasks = JoinSet::new();
     let mut sweep = tokio::time::interval(connections.limits().sweep);
     let mut tell = tokio::time::interval(TELL_INTERVAL);

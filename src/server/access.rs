@@ -51,7 +51,8 @@ impl Access {
         let authorize = middleware::from_fn_with_state(self.authorization.clone(), authorization::authorize);
         let authenticate = middleware::from_fn_with_state(self.authentication.clone(), authentication::authenticate);
         let limit_users = middleware::from_fn_with_state(limits.clone(), rate_limits::limit_users);
-        let limit_failures = middleware::from_fn_with_state(limits.clone(), rate_limits::limit_failures);
+        let both = (limits.clone(), self.authentication.clone());
+        let limit_failures = middleware::from_fn_with_state(both, rate_limits::limit_failures);
         router.layer(authorize).layer(limit_users).layer(authenticate).layer(limit_failures)
     }
 }

@@ -45,6 +45,16 @@ pub(super) enum Verdict {
     Cut(Closure),
 }
 
+/// How a request was told from the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    Http1 {
+        has_body: bool,
+    },
+    /// By frames, which are looked at as they come.
+    Http2,
+}
+
 /// What one connection does.
 #[derive(Debug)]
 pub(super) struct Activity {
@@ -56,6 +66,8 @@ pub(super) struct Activity {
     head_since: Option<Instant>,
     /// Bytes came while a request was under way: the head of the next may have begun.
     said_more: bool,
+    /// The request under way has a body: what comes is that.
+    has_body: bool,
     /// When the requests began that are under way.
     requests: BTreeMap<u64, Instant>,
     next_request: u64,
@@ -121,6 +133,7 @@ impl Activity {
             quiet_since: now,
             head_since: None,
             said_more: false,
+            has_body: false,
             requests: BTreeMap::new(),
             next_request: 0,
             spent: 0,
@@ -144,11 +157,14 @@ impl Activity {
         (self.phase, self.quiet_since) = (Phase::Silent, now);
     }
 
-    /// Bytes of HTTP/1.1 came in.
-    pub(super) fn heard(&mut self, now: Instant) {
+    /// Bytes of HTTP/1.1 came in. Empty lines may stand before a head (RFC 9112, 2.2), and belong to none.
+    pub(super) fn heard(&mut self, bytes: &[u8], now: Instant) {
+        let is_empty = bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
         if self.requests.is_empty() {
-            self.head_since.get_or_insert(now);
-        } else {
+            if !is_empty {
+                self.head_since.get_or_insert(now);
+            }
+        } else if !self.has_body && !is_empty {
             self.said_more = true;
         }
     }
@@ -159,10 +175,10 @@ impl Activity {
     }
 
     /// A request has come with its whole head.
-    pub(super) fn begin(&mut self, is_http1: bool, now: Instant) -> u64 {
+    pub(super) fn begin(&mut self, framing: Framing, now: Instant) -> u64 {
         self.phase = Phase::Asked;
-        if is_http1 {
-            (self.head_since, self.said_more) = (None, false);
+        if let Framing::Http1 { has_body } = framing {
+            (self.head_since, self.said_more, self.has_body) = (None, false, has_body);
         }
         self.next_request += 1;
         self.requests.insert(self.next_request, now);
@@ -215,7 +231,16 @@ impl Activity {
             Phase::Silent if over(quiet, limits.first_request) => Verdict::Cut(Closure::NoRequest),
             _ if over(self.head_since, limits.head) => Verdict::Cut(Closure::HeadTimeout),
             _ if over(self.stuck_since, limits.write) => Verdict::Cut(Closure::WriteTimeout),
-            _ if over(oldest, limits.request) => Verdict::Cut(Closure::RequestTimeout),
+            _ if self.standing == Standing::Stranger && over(oldest, limits.request) => {
+                Verdict::Cut(Closure::RequestTimeout)
+            }
+            // The other streams of a connection do not pay for one that is stuck: they have the time that it had.
+            _ if over(oldest, limits.request) && over(self.leaving_since, limits.request) => {
+                Verdict::Cut(Closure::RequestTimeout)
+            }
+            _ if over(oldest, limits.request) && self.leaving_since.is_none() => {
+                Verdict::Leave(Closure::RequestTimeout)
+            }
             _ if !self.is_quiet() => return None,
             _ if over(self.leaving_since, limits.leave) => Verdict::Cut(Closure::Idle),
             // The next request is on its way.
@@ -248,9 +273,12 @@ mod tests {
     }
 
     const SHAKEN: Step = (0, |it, now| it.handshake_done(now));
-    const HEARD: fn(&mut Activity, Instant) = |it, now| it.heard(now);
+    const HEARD: fn(&mut Activity, Instant) = |it, now| it.heard(b"GET", now);
     const BEGIN: fn(&mut Activity, Instant) = |it, now| {
-        it.begin(true, now);
+        it.begin(Framing::Http1 { has_body: false }, now);
+    };
+    const BEGIN_WITH_BODY: fn(&mut Activity, Instant) = |it, now| {
+        it.begin(Framing::Http1 { has_body: true }, now);
     };
     const END: fn(&mut Activity, Instant) = |it, now| it.end(it.next_request, now);
 
@@ -287,13 +315,45 @@ mod tests {
         let block: [Step; 2] = [
             SHAKEN,
             (0, |it, now| {
-                it.begin(false, now);
+                it.begin(Framing::Http2, now);
             }),
         ];
         let open: Step = (1, |it, now| it.frame(it.head_since.or(Some(now))));
         let closed: Step = (1, |it, _| it.frame(None));
         assert_eq!(story(&[block[0], block[1], open, open], 9), late);
         assert_eq!(story(&[block[0], block[1], open, closed], 9), None);
+    }
+
+    #[test]
+    fn bodies_and_empty_lines_are_no_heads() {
+        let body = [SHAKEN, (1, BEGIN_WITH_BODY), (1, HEARD), (1, END)];
+        assert_eq!(story(&body, 30), None);
+        let next = [body[0], body[1], body[2], body[3], (1, HEARD)];
+        assert_eq!(story(&next, 10), Some(Verdict::Cut(Closure::HeadTimeout)));
+        let empty: fn(&mut Activity, Instant) = |it, now| it.heard(b"\r\n", now);
+        assert_eq!(story(&[SHAKEN, (1, BEGIN), (1, empty), (1, END), (1, empty)], 30), None);
+        // They do not keep a connection open either.
+        let drops = [SHAKEN, (1, BEGIN), (1, END), (50, empty)];
+        assert_eq!(story(&drops, 10), Some(Verdict::Leave(Closure::Idle)));
+    }
+
+    #[test]
+    fn one_stuck_request_of_who_is_known_ends_none_of_the_others() {
+        for standing in [Standing::Known, Standing::FrontProxy] {
+            let mut now = Instant::now();
+            let mut activity = Activity::new(now);
+            activity.handshake_done(now);
+            activity.begin(Framing::Http2, now);
+            activity.promote(standing);
+            now += Duration::from_secs(60);
+            let verdict = |activity: &Activity, now| activity.verdict(&Limits::default(), now);
+            assert_eq!(verdict(&activity, now), Some(Verdict::Leave(Closure::RequestTimeout)));
+            activity.leave(now);
+            activity.begin(Framing::Http2, now);
+            assert_eq!(verdict(&activity, now + Duration::from_secs(59)), None);
+            let end = now + Duration::from_secs(60);
+            assert_eq!(verdict(&activity, end), Some(Verdict::Cut(Closure::RequestTimeout)));
+        }
     }
 
     #[test]

@@ -76,7 +76,9 @@ pub async fn authenticate(State(authentication): State<Authentication>, mut requ
         }
         Err(refusal) => {
             parts.report(refusal);
-            (parts.answer)(refusal)
+            let mut response = (parts.answer)(refusal);
+            response.extensions_mut().insert(refusal);
+            response
         }
     }
 }
@@ -93,6 +95,12 @@ impl Authentication {
         answer: fn(Refusal) -> Response,
     ) -> Self {
         Self(Arc::new(Parts { trust, tokens, clock, metrics, answer, refused: Restraint::default() }))
+    }
+
+    /// Whether a client has shown a good certificate, or none. What was found holds for its connection.
+    pub(super) fn recognize(&self, peer: &Peer) -> Result<bool, Refusal> {
+        let anchors = self.0.trust.borrow().in_force.clone();
+        Ok(!matches!(peer.judge(&anchors, self.0.clock.now())?, Holder::Nobody))
     }
 }
 

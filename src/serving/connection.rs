@@ -1,5 +1,6 @@
 //! One connection from its handshake to its end, and what its requests have in common.
 
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,19 +9,24 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use hyper::body::{Frame, SizeHint};
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use rustls::server::Acceptor;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
+use tokio::time::Instant;
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use crate::serving::Clients;
+use crate::serving::activity::Framing;
 use crate::serving::authentication::Peer;
 use crate::serving::connections::{Lease, Order, Origin, Under};
 use crate::serving::limits::Limits;
@@ -88,8 +94,9 @@ impl Connection {
         drop(stream.set_nodelay(true));
         let mut orders = lease.orders();
         let tls = tokio::select! {
-            accepted = acceptor.accept(Wire::new(stream, lease.clone())) => match accepted {
-                Ok(tls) => tls,
+            shaken = shake(Wire::new(stream, lease.clone()), &acceptor, &lease) => match shaken {
+                Ok(Some(tls)) => tls,
+                Ok(None) => return tracing::debug!("connection refused: its address begins too many handshakes"),
                 Err(error) => return tracing::debug!("TLS handshake fails: {error}"),
             },
             () = ordered(&mut orders, Order::Cut) => return,
@@ -102,8 +109,12 @@ impl Connection {
         let builder = if is_http2 { builder.http2_only() } else { builder.http1_only() };
         let chain = session.peer_certificates().unwrap_or_default().to_vec();
         let peer = (clients == Clients::Authenticated).then(|| Peer::new(address, chain));
-        let arrivals = Arrivals { origin: lease.clone(), peer, answer };
-        let service = TowerToHyperService::new(router.layer(middleware::from_fn_with_state(Arc::new(arrivals), note)));
+        let (arrivals, router) =
+            (Arc::new(Arrivals { origin: lease.clone(), peer, answer }), TowerToHyperService::new(router));
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(arrivals.clone());
+            router.call(request)
+        });
         let served = builder.serve_connection(TokioIo::new(Plain::new(tls, lease.clone(), is_http2)), service);
         tokio::pin!(served);
         tokio::select! {
@@ -115,6 +126,21 @@ impl Connection {
             () = ordered(&mut orders, Order::Cut) => {}
         }
     }
+}
+
+/// What all connections have in front of the router.
+pub(super) fn noted(router: Router) -> Router {
+    router.layer(middleware::from_fn(note))
+}
+
+/// The handshake; `None` when its address begins too many. It counts from when a ClientHello is there: only that makes
+/// work, and who merely connects takes nothing from others of its address.
+async fn shake(wire: Wire, acceptor: &TlsAcceptor, origin: &Origin) -> io::Result<Option<TlsStream<Wire>>> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), wire).await?;
+    if !origin.may_shake(Instant::now()) {
+        return Ok(None);
+    }
+    start.into_stream(acceptor.config().clone()).await.map(Some)
 }
 
 /// Until this is ordered, or more.
@@ -155,9 +181,10 @@ fn http(limits: &Limits) -> Builder<TokioExecutor> {
 }
 
 /// Notes that a request has come, and on it from whom. One that is too large is not looked at.
-async fn note(State(arrivals): State<Arc<Arrivals>>, mut request: Request, next: Next) -> Response {
+async fn note(mut request: Request, next: Next) -> Response {
+    let Some(arrivals) = request.extensions_mut().remove::<Arc<Arrivals>>() else { return next.run(request).await };
     let Arrivals { origin, peer, answer } = &*arrivals;
-    let under = origin.begin(request.version() < Version::HTTP_2);
+    let under = origin.begin(framing(&request));
     if origin.is_stranger() {
         origin.spend();
     }
@@ -172,6 +199,11 @@ async fn note(State(arrivals): State<Arc<Arrivals>>, mut request: Request, next:
         }
     };
     response.map(|body| Body::new(Answer { body, _under: under }))
+}
+
+fn framing(request: &Request) -> Framing {
+    let has_body = !request.body().is_end_stream();
+    if request.version() < Version::HTTP_2 { Framing::Http1 { has_body } } else { Framing::Http2 }
 }
 
 // === impl Oversize ===

@@ -2,13 +2,14 @@
 //!
 //! In come addresses and what their connections do; out go orders to leave. Before a request is authenticated only an
 //! address is known, so bounds by address hold for strangers alone, and it is always a stranger that makes room: no
-//! number of them keeps the front proxy out, or ends a connection of it.
+//! number of them keeps the front proxy out, or ends a connection of it. Strangers make room whatever they do; who is
+//! known does only while it asks nothing.
 
 mod origin;
 mod table;
 
 pub use origin::Origin;
-pub(super) use origin::{Order, Under};
+pub(super) use origin::{Judging, Order, Under};
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -36,7 +37,7 @@ pub struct Connections(Arc<Shared>);
 pub(super) struct Shared {
     pub(super) limits: Limits,
     table: Mutex<Table>,
-    /// New connections by address; none where all are on this machine.
+    /// Handshakes by address; none where all are on this machine.
     arrivals: Option<Rate>,
     /// Failed authentications by address.
     failures: Rate,
@@ -52,11 +53,11 @@ pub(super) struct Lease(Origin);
 /// Why a connection is closed before its handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Refused {
-    /// Its address opens too many in a time.
+    /// Its address begins too many handshakes in a time.
     Rate,
-    /// All of its address are answering something.
+    /// All of its address answer something to somebody who is known.
     Address,
-    /// All that are open belong to somebody known, or answer something.
+    /// All that are open do, or are of the front proxy.
     Full,
 }
 
@@ -112,24 +113,16 @@ impl Connections {
     pub(super) fn open(&self, address: IpAddr, now: Instant) -> Result<Lease, Refused> {
         let network = Network::from(address);
         let mut table = self.0.table();
-        let refused = |why: Refused| {
-            self.0.metrics.refused(why);
-            self.0.refused.fetch_add(1, Ordering::Relaxed);
-            why
-        };
         let is_trusted = table.is_trusted(network, now);
-        if let Some(arrivals) = self.0.arrivals.as_ref().filter(|_| !is_trusted) {
-            arrivals.take(network).map_err(|_| refused(Refused::Rate))?;
-        }
         if table.address_is_full(network, is_trusted) {
-            let victim = table.oldest_quiet_of(network).ok_or_else(|| refused(Refused::Address))?;
+            let victim = table.victim_of(network, now).ok_or_else(|| self.0.refuse(Refused::Address))?;
             self.close(&mut table, &victim, Closure::AddressFull);
         }
-        if table.is_full() {
-            let victim = table.oldest_quiet().ok_or_else(|| refused(Refused::Full))?;
+        if table.is_full(is_trusted) {
+            let victim = table.victim(now).ok_or_else(|| self.0.refuse(Refused::Full))?;
             self.close(&mut table, &victim, Closure::Full);
         }
-        let origin = table.open(|id| Origin::new(id, network, self.0.clone(), now));
+        let origin = table.open(is_trusted, now, |id| Origin::new(id, network, self.0.clone(), now));
         self.0.metrics.open(Standing::Stranger, 1);
         Ok(Lease(origin))
     }
@@ -137,7 +130,7 @@ impl Connections {
     /// Ends the connection that a new one would end, for want of file descriptors.
     pub(super) fn make_room(&self) {
         let mut table = self.0.table();
-        if let Some(victim) = table.oldest_quiet() {
+        if let Some(victim) = table.victim(Instant::now()) {
             self.close(&mut table, &victim, Closure::Full);
         }
     }
@@ -199,6 +192,13 @@ impl Shared {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Counts a connection that is not answered.
+    fn refuse(&self, why: Refused) -> Refused {
+        self.metrics.refused(why);
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        why
+    }
+
     /// Ends a connection at once. One that was asked to leave has been counted.
     fn cut(&self, origin: &Origin, closure: Closure) {
         if origin.order(Order::Cut, Instant::now()) == Order::Stay {
@@ -229,5 +229,107 @@ impl std::ops::Deref for Lease {
 
     fn deref(&self) -> &Origin {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serving::activity::Framing;
+
+    fn connections(most: usize) -> Connections {
+        Connections::new(Limits { connections: most, connections_per_address: 4, ..Limits::default() }, true)
+    }
+
+    fn address(i: usize) -> IpAddr {
+        IpAddr::from([127, 0, 3, u8::try_from(i + 1).expect("few")])
+    }
+
+    /// So many connections of clients that ask something each, and take no answer.
+    fn busy(connections: &Connections, count: usize, standing: Standing, now: Instant) -> Vec<(Lease, Under)> {
+        let busy = |i| {
+            let lease = connections.open(address(i / 4), now).expect("room");
+            assert!(lease.shaken(1));
+            let under = lease.begin(Framing::Http2);
+            lease.promote(standing);
+            (lease, under)
+        };
+        (0..count).map(busy).collect()
+    }
+
+    fn is_cut(lease: &Lease) -> bool {
+        *lease.orders().borrow() == Order::Cut
+    }
+
+    #[test]
+    fn strangers_make_room_also_while_they_ask_and_who_has_just_come_has_time() {
+        let (connections, now) = (connections(32), Instant::now());
+        let held = busy(&connections, 30, Standing::Stranger, now);
+        let later = now + Duration::from_secs(2);
+        let newcomer = connections.open(address(100), later).expect("room");
+        let another = connections.open(address(101), later).expect("room");
+        let cut: Vec<_> = held.iter().map(|(lease, _)| is_cut(lease)).collect();
+        assert_eq!((&cut[..3], cut[3..].contains(&true)), (&[true, true, false][..], false));
+        assert!(!is_cut(&newcomer) && !is_cut(&another));
+        // The same at an address that has all its connections.
+        let next = connections.open(address(1), later).expect("room");
+        assert_eq!([is_cut(&held[4].0), is_cut(&held[5].0), is_cut(&next)], [true, false, false]);
+    }
+
+    #[test]
+    fn who_says_nothing_makes_room_before_who_has_spoken() {
+        let (connections, now) = (connections(4), Instant::now());
+        let spoken = connections.open(address(0), now).expect("room");
+        assert!(spoken.shaken(1));
+        let silent = connections.open(address(1), now).expect("room");
+        let others = [2, 3].map(|i| connections.open(address(i), now).expect("room"));
+        let later = now + Duration::from_secs(2);
+        let _newcomer = connections.open(address(4), later).expect("room");
+        assert_eq!((is_cut(&spoken), is_cut(&silent), others.iter().any(is_cut)), (false, true, false));
+    }
+
+    #[test]
+    fn places_are_kept_for_the_front_proxy_whoever_else_asks() {
+        let (connections, now) = (connections(32), Instant::now());
+        let front_proxy = connections.open(address(100), now).expect("room");
+        front_proxy.promote(Standing::FrontProxy);
+        let held = busy(&connections, 29, Standing::Known, now);
+        assert_eq!(connections.open(address(101), now).err(), Some(Refused::Full));
+        let others = [0, 1].map(|_| connections.open(address(100), now).expect("kept"));
+        assert!(!others.iter().any(is_cut) && !held.iter().any(|(lease, _)| is_cut(lease)));
+    }
+
+    #[test]
+    fn what_a_connection_has_been_found_to_be_it_stays() {
+        let (connections, now) = (connections(32), Instant::now());
+        let lease = connections.open(address(0), now).expect("room");
+        let promote = |standing| connections.0.table().promote(lease.id(), standing);
+        assert_eq!(promote(Standing::FrontProxy), Some(Standing::Stranger));
+        // As when another request has found out meanwhile.
+        assert_eq!([promote(Standing::Known), promote(Standing::FrontProxy)], [None; 2]);
+        lease.promote(Standing::Known);
+        assert_eq!(connections.0.table().busiest(), Some((lease.network(), 0)));
+    }
+
+    #[test]
+    fn who_merely_connects_takes_no_handshake_from_others_of_its_address() {
+        let (connections, now) = (connections(32), Instant::now());
+        let held: Vec<_> = (0..600).map(|_| connections.open(address(0), now).expect("room")).collect();
+        assert_eq!(held.iter().filter(|lease| !is_cut(lease)).count(), 4);
+        let shaken = (0..600).filter(|_| held[599].may_shake(now)).count();
+        assert!((100..=110).contains(&shaken), "{shaken}");
+        let other = connections.open(address(1), now).expect("room");
+        assert!(other.may_shake(now));
+    }
+
+    #[test]
+    fn few_tokens_of_an_address_are_judged_at_a_time() {
+        let (connections, now) = (connections(32), Instant::now());
+        let lease = connections.open(address(0), now).expect("room");
+        let mut judging: Vec<_> = (0..32).map(|_| lease.judge(now).expect("few")).collect();
+        assert!(lease.judge(now).is_none());
+        assert!(connections.open(address(1), now).expect("room").judge(now).is_some());
+        judging.pop();
+        assert!(lease.judge(now).is_some());
     }
 }

@@ -22,10 +22,18 @@ pub(super) struct Frames {
     /// Frames that ask nothing and may still come.
     budget: f64,
     filled: Instant,
+    /// Bytes written that a WINDOW_UPDATE may still say to have taken.
+    untaken: usize,
 }
 
 const HEADER_LENGTH: usize = 9;
 const PREFACE_LENGTH: u32 = 24;
+
+/// Bytes for which a client may say that it has taken them; most say so for 4,096 and more, some for each frame.
+const TAKEN_LEAST: usize = 128;
+
+/// What an answer is worth at least: it may be said of the stream and of the connection that it was taken.
+const ANSWER_LEAST: usize = 2 * TAKEN_LEAST;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -47,6 +55,7 @@ impl Frames {
             begun: now,
             budget: f64::from(limits.frames_at_once),
             filled: now,
+            untaken: 0,
         }
     }
 
@@ -75,6 +84,18 @@ impl Frames {
         self.budget >= 0.0
     }
 
+    /// So many bytes were sent to the client.
+    pub(super) fn written(&mut self, count: usize) {
+        self.untaken = self.untaken.saturating_add(count);
+    }
+
+    /// Whether there is something that a WINDOW_UPDATE tells.
+    fn take(&mut self) -> bool {
+        let taken = self.untaken.checked_sub(TAKEN_LEAST);
+        self.untaken = taken.unwrap_or(self.untaken);
+        taken.is_some()
+    }
+
     /// Since when a frame or a header block has begun and is not complete.
     pub(super) fn open_since(&self) -> Option<Instant> {
         let is_open = self.left > 0 || self.header_length > 0 || self.block_is_open;
@@ -87,8 +108,11 @@ impl Frames {
         let asks = match kind {
             DATA => self.left > 0 || flags & END_STREAM != 0,
             CONTINUATION => self.left > 0,
-            // The latter come as answers are taken.
-            HEADERS | WINDOW_UPDATE => true,
+            HEADERS => {
+                self.written(ANSWER_LEAST);
+                true
+            }
+            WINDOW_UPDATE => self.take(),
             _ => false,
         };
         if kind == HEADERS || kind == CONTINUATION {
@@ -172,10 +196,21 @@ mod tests {
             assert!(!frames.read(&one, &limits(), begun), "{kind}");
             assert!(frames.read(&one, &limits(), begun + Duration::from_secs(2)), "{kind}");
         }
-        for asking in [frame(HEADERS, END_HEADERS, 9), frame(DATA, 0, 9), frame(DATA, 1, 0), frame(WINDOW_UPDATE, 0, 4)]
-        {
+        for asking in [frame(HEADERS, END_HEADERS, 9), frame(DATA, 0, 9), frame(DATA, 1, 0)] {
             let mut frames = Frames::new(&limits(), begun);
             assert!(frames.read(&[&[0; 24][..], &asking.repeat(100)].concat(), &limits(), begun));
         }
+    }
+
+    #[test]
+    fn a_client_says_of_no_more_than_it_was_sent_that_it_was_taken() {
+        let begun = Instant::now();
+        let update = frame(WINDOW_UPDATE, 0, 4);
+        let mut frames = Frames::new(&limits(), begun);
+        assert!(frames.read(&[&[0; 24][..], &update.repeat(3)].concat(), &limits(), begun));
+        frames.written(10 * TAKEN_LEAST);
+        assert!(frames.read(&update.repeat(10), &limits(), begun));
+        assert!(frames.read(&[frame(HEADERS, END_HEADERS, 9), update.repeat(2)].concat(), &limits(), begun));
+        assert!(!frames.read(&update, &limits(), begun));
     }
 }

@@ -10,7 +10,7 @@ pub struct Limits {
     pub connections: usize,
     /// Connections at a time of one address that were never authenticated. Sixteen such addresses fill the port.
     pub connections_per_address: usize,
-    /// New connections per second of one address, and at once after a pause: a handshake takes some 300 µs of a core.
+    /// Handshakes per second of one address, and at once after a pause: one takes some 300 µs of a core.
     /// A kubelet opens one per probe, a kube-apiserver five per API version and check.
     pub new_per_second: u32,
     pub new_at_once: u32,

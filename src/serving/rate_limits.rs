@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::header;
 use axum::middleware::Next;
 use axum::response::Response;
 use governor::Quota;
@@ -18,8 +18,9 @@ use tokio::time::Instant;
 
 use crate::config::{self, Config, Tier};
 use crate::serving::activity::Standing;
-use crate::serving::authentication::{Peer, User};
-use crate::serving::connections::{Connections, Origin};
+use crate::serving::authentication::{Authentication, Peer, Refusal, User};
+use crate::serving::connections::{Connections, Judging, Origin};
+use crate::serving::health_paths::is_health;
 use crate::serving::rate::Rate;
 
 /// Limits requests. Clones share what was asked.
@@ -42,6 +43,8 @@ struct Rates {
 pub enum TooMany {
     #[error("too many requests: a client of tier {} may make {per_minute} in 60 s; the next one in {} s", tier.name(), seconds(*wait))]
     Requests { tier: Tier, per_minute: NonZeroU32, wait: Duration },
+    #[error("too many bearer tokens from this address are being judged; the next try in {} s", seconds(TOKEN_WAIT))]
+    Tokens,
     #[error("too many failed authentications from this address; the next try in {} s", seconds(*wait))]
     Failures { wait: Duration },
 }
@@ -49,35 +52,68 @@ pub enum TooMany {
 /// The window of all tiers.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Layer around authentication: an address that keeps failing is not listened to for a while. That of a front proxy is.
-pub async fn limit_failures(State(limits): State<RateLimits>, request: Request, next: Next) -> Response {
-    let origin = request.extensions().get::<Origin>().filter(|_| !is_probe(request.uri().path())).cloned();
-    let Some(origin) = origin.filter(|origin| !origin.is_front_proxy()) else { return next.run(request).await };
-    let now = Instant::now();
-    if let Some(until) = origin.failing_until(now) {
-        limits.connections.limited(None);
-        origin.spend();
-        return (limits.answer)(TooMany::Failures { wait: until - now });
+/// A kube-apiserver judges a token in less.
+const TOKEN_WAIT: Duration = Duration::from_secs(1);
+
+/// Layer around authentication: an address that keeps failing is not listened to for a while, and has few tokens judged at
+/// a time. That holds for who shows a token or a bad certificate; who shows a good one, or nothing, does not pay for its
+/// neighbours.
+pub async fn limit_failures(
+    State((limits, authentication)): State<(RateLimits, Authentication)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Some((origin, peer)) = ends(&request) else { return next.run(request).await };
+    let certificate = authentication.recognize(&peer);
+    if peer.is_front_proxy() {
+        origin.promote(Standing::FrontProxy);
     }
-    let peer = request.extensions().get::<Peer>().cloned();
+    if !is_risky(certificate, &request) {
+        return next.run(request).await;
+    }
+    match limits.admit(&origin, &request) {
+        Ok(judging) => drop(request.extensions_mut().insert(judging)),
+        Err(too_many) => {
+            limits.connections.limited(None);
+            origin.spend();
+            return (limits.answer)(too_many);
+        }
+    }
     let response = next.run(request).await;
-    // A front proxy is refused too while it is not known whom to believe; that says nothing of it.
-    let awaits_trust = peer.is_some_and(|peer| peer.awaits_trust());
-    if response.status() == StatusCode::UNAUTHORIZED && !awaits_trust {
+    // Who is refused while it is not known whom to believe may be the front proxy.
+    let is_of_client = response.extensions().get::<Refusal>().is_some_and(|refusal| refusal.is_of_client());
+    if is_of_client && !peer.awaits_trust() {
         origin.fail(Instant::now());
     }
     response
 }
 
+/// Where a request comes from, and who is there.
+fn ends(request: &Request) -> Option<(Origin, Peer)> {
+    let extensions = request.extensions();
+    Some((extensions.get::<Origin>()?.clone(), extensions.get::<Peer>()?.clone()))
+}
+
+/// Whether something is shown that may turn out to be bad. Of who asks for the health of the process no token is judged.
+fn is_risky(certificate: Result<bool, Refusal>, request: &Request) -> bool {
+    let shows_token = request.headers().contains_key(header::AUTHORIZATION);
+    match certificate {
+        _ if is_health(request.uri()) => false,
+        Ok(is_good) => shows_token && !is_good,
+        Err(refusal) => shows_token || refusal.is_of_client(),
+    }
+}
+
 /// Layer behind authentication: counts the requests of a user, and tells the connection whom it belongs to.
-pub async fn limit_users(State(limits): State<RateLimits>, request: Request, next: Next) -> Response {
+pub async fn limit_users(State(limits): State<RateLimits>, mut request: Request, next: Next) -> Response {
+    // The token was judged.
+    request.extensions_mut().remove::<Option<Arc<Judging>>>();
     let origin = request.extensions().get::<Origin>().cloned();
     let Some(user) = request.extensions().get::<User>() else { return next.run(request).await };
     if let Some(origin) = origin.as_ref().filter(|_| !user.is_anonymous()) {
-        let is_front_proxy = request.extensions().get::<Peer>().is_some_and(Peer::is_front_proxy);
-        origin.promote(if is_front_proxy { Standing::FrontProxy } else { Standing::Known });
+        origin.promote(Standing::Known);
     }
-    let is_free = is_probe(request.uri().path()) || user.is_system();
+    let is_free = is_health(request.uri()) || user.is_system();
     let refused = if is_free { Ok(()) } else { limits.take(user, origin.as_ref()) };
     match refused {
         Ok(()) => next.run(request).await,
@@ -86,11 +122,6 @@ pub async fn limit_users(State(limits): State<RateLimits>, request: Request, nex
             (limits.answer)(too_many)
         }
     }
-}
-
-/// Paths of the kubelet's probes, which anybody may ask.
-fn is_probe(path: &str) -> bool {
-    matches!(path.strip_suffix('/').unwrap_or(path), "/livez" | "/readyz" | "/healthz")
 }
 
 /// Whole seconds, so that who waits for them has waited long enough.
@@ -108,6 +139,17 @@ impl RateLimits {
     ) -> Self {
         let rates = Rates::new(config.borrow().rate_limits.tiers);
         Self { config, connections, rates: Arc::new(Mutex::new(rates)), answer }
+    }
+
+    /// Lets a request through to authentication; where it has a token, with what counts it until that is judged.
+    fn admit(&self, origin: &Origin, request: &Request) -> Result<Option<Arc<Judging>>, TooMany> {
+        let now = Instant::now();
+        if let Some(until) = origin.failing_until(now) {
+            return Err(TooMany::Failures { wait: until - now });
+        }
+        let shows_token = request.headers().contains_key(header::AUTHORIZATION);
+        let judging = shows_token.then(|| origin.judge(now).ok_or(TooMany::Tokens)).transpose()?;
+        Ok(judging.map(Arc::new))
     }
 
     /// Takes one request of the user; of nobody in particular, by address.
@@ -157,7 +199,9 @@ impl Rates {
 impl TooMany {
     /// Seconds after which to ask again; at least one.
     pub fn retry_after_seconds(&self) -> u64 {
-        let (Self::Requests { wait, .. } | Self::Failures { wait }) = self;
-        seconds(*wait).max(1)
+        match self {
+            Self::Requests { wait, .. } | Self::Failures { wait } => seconds(*wait).max(1),
+            Self::Tokens => seconds(TOKEN_WAIT),
+        }
     }
 }

@@ -84,7 +84,7 @@ impl<S> Plain<S> {
         let now = Instant::now();
         let mut activity = self.origin.activity();
         let Some(frames) = &mut self.frames else {
-            activity.heard(now);
+            activity.heard(bytes, now);
             return true;
         };
         let is_fine = frames.read(bytes, self.origin.limits(), now) || activity.standing == Standing::FrontProxy;
@@ -107,7 +107,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Plain<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Plain<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if let (Poll::Ready(Ok(count)), Some(frames)) = (&polled, &mut self.frames) {
+            frames.written(*count);
+        }
+        polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -101,6 +101,9 @@ async fn an_address_that_keeps_failing_is_not_listened_to_and_that_of_the_front_
     let answer = scene.ask(&stranger, "/apis", bad).await;
     assert!(answer.message().starts_with("too many failed authentications from this address"), "{answer:?}");
     assert_eq!(scene.ask(&stranger, "/livez", &[]).await.code, 200);
+    // Who shows nothing, or a good certificate, does not pay for its neighbour.
+    assert_ne!(scene.ask(&stranger, "/apis", &[]).await.code, 429);
+    assert_eq!(scene.ask(&scene.front_proxy_at(STRANGER), "/apis", HPA).await.code, 200);
     // The same from the address of the front proxy is refused each time anew, for others come from there too.
     for _ in 0..20 {
         assert_eq!(scene.ask(&scene.plimsoll.http, "/apis", bad).await.code, 401);

@@ -92,6 +92,13 @@ impl Scene {
         self.client().identity(identity).build().expect("a client")
     }
 
+    /// The same from another address.
+    pub fn front_proxy_at(&self, address: Ipv4Addr) -> reqwest::Client {
+        let identity = reqwest::Identity::from_pem(self.front_proxy.pem.as_bytes()).expect("an identity");
+        let client = self.client().identity(identity).local_address(std::net::IpAddr::from(address));
+        client.build().expect("a client")
+    }
+
     /// A client that shows nothing.
     pub fn stranger(&self, address: Ipv4Addr) -> reqwest::Client {
         self.client().local_address(std::net::IpAddr::from(address)).build().expect("a client")

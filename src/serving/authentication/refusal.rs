@@ -78,6 +78,11 @@ impl Refusal {
         }
     }
 
+    /// Whether it is the client that shows something bad: only such tell of somebody who tries.
+    pub fn is_of_client(self) -> bool {
+        matches!(self, Self::Token | Self::TokenForm | Self::Certificate(_))
+    }
+
     /// Of what two authorities say of one certificate, what helps more: that a CA has not signed it is true of all the
     /// others too.
     pub(super) fn or(self, other: Self) -> Self {

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::serving::activity::{Activity, Closure, Standing, Verdict};
-use crate::serving::connections::Shared;
+use crate::serving::activity::{Activity, Closure, Framing, Standing, Verdict};
+use crate::serving::connections::{Refused, Shared};
 use crate::serving::limits::Limits;
 use crate::serving::network::Network;
 
@@ -34,6 +34,9 @@ pub(in crate::serving) enum Order {
     Leave,
     Cut,
 }
+
+/// A token that is being judged, and counts for its address until this is dropped.
+pub(in crate::serving) struct Judging(Origin);
 
 /// A request under way; it ends when this is dropped.
 pub(in crate::serving) struct Under {
@@ -103,8 +106,8 @@ impl Origin {
     }
 
     /// A request has come. Dropping the result ends it.
-    pub(in crate::serving) fn begin(&self, is_http1: bool) -> Under {
-        let begin = || self.activity().begin(is_http1, Instant::now());
+    pub(in crate::serving) fn begin(&self, framing: Framing) -> Under {
+        let begin = || self.activity().begin(framing, Instant::now());
         let request = if self.is_front_proxy() {
             begin()
         } else {
@@ -117,12 +120,13 @@ impl Origin {
 
     /// Somebody was authenticated; what a connection has been found to be it stays.
     pub(in crate::serving) fn promote(&self, standing: Standing) {
-        let is_news = self.activity().standing < standing;
-        if !is_news {
+        if self.activity().standing >= standing {
             return;
         }
-        self.activity().promote(standing);
-        if let Some(before) = self.0.shared.table().promote(self.0.id, standing) {
+        let mut table = self.0.shared.table();
+        if let Some(before) = table.promote(self.0.id, standing) {
+            // Under the lock of the table: two requests may find out at the same time.
+            self.activity().promote(standing);
             self.0.shared.metrics.open(before, -1);
             self.0.shared.metrics.open(standing, 1);
         }
@@ -142,6 +146,25 @@ impl Origin {
         let table = self.0.shared.table();
         let until = table.failing(self.0.network).filter(|until| *until > now)?;
         (!table.is_trusted(self.0.network, now)).then_some(until)
+    }
+
+    /// The token of a request is to be judged; `None` while too many of its address are.
+    pub(in crate::serving) fn judge(&self, now: Instant) -> Option<Judging> {
+        let mut table = self.0.shared.table();
+        let is_trusted = table.is_trusted(self.0.network, now);
+        table.judge(self.0.network, is_trusted).then(|| Judging(self.clone()))
+    }
+
+    /// A ClientHello came whole, and answering it is what costs; false when its address sends too many.
+    pub(in crate::serving) fn may_shake(&self, now: Instant) -> bool {
+        let shared = &self.0.shared;
+        let is_trusted = shared.table().is_trusted(self.0.network, now);
+        let arrivals = shared.arrivals.as_ref().filter(|_| !is_trusted);
+        let is_fine = arrivals.is_none_or(|arrivals| arrivals.take(self.0.network).is_ok());
+        if !is_fine {
+            shared.refuse(Refused::Rate);
+        }
+        is_fine
     }
 
     /// An authentication failed.
@@ -181,6 +204,14 @@ impl Origin {
 impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "connection {} of {}", self.0.id, self.0.network)
+    }
+}
+
+// === impl Judging ===
+
+impl Drop for Judging {
+    fn drop(&mut self) {
+        self.0.0.shared.table().judged(self.0.0.network);
     }
 }
 
