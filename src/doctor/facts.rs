@@ -154,7 +154,7 @@ pub struct Item {
 #[derive(Clone, Debug, Default)]
 pub struct Plurals(pub BTreeMap<String, Asked<BTreeMap<String, String>>>);
 
-/// `/api/v1/targets`, as far as it is looked at.
+/// `/status/targets`, as far as it is looked at.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TargetList {

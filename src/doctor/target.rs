@@ -35,7 +35,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
 }
 
 fn all() -> ObjectName {
-    ObjectName::cluster("Targets", "/api/v1/targets")
+    ObjectName::cluster("Targets", "/status/targets")
 }
 
 fn summary(list: &TargetList) -> Finding {
@@ -77,7 +77,7 @@ fn down(list: &TargetList, facts: &Facts) -> Vec<Finding> {
     let rest = (count > TOLD_MAX).then(|| {
         let found = format!("{} more targets are down", count - TOLD_MAX);
         let (namespace, name) = (&facts.place.service.namespace, &facts.place.service.name);
-        let forward = format!("kubectl -n {namespace} port-forward service/{name} 10250:443 # then /api/v1/targets");
+        let forward = format!("kubectl -n {namespace} port-forward service/{name} 10250:443 # then /status/targets");
         Finding::new(Check::Targets, state, all(), found).fix(forward)
     });
     told.chain(rest).collect()

@@ -15,7 +15,7 @@ use crate::doctor::{question, registration, service};
 /// Where a pod of Plimsoll listens, and that of its Service.
 const OWN_PORT: u16 = 10250;
 
-const TARGETS: &str = "/api/v1/targets";
+const TARGETS: &str = "/status/targets";
 
 // === impl Survey ===
 
