@@ -1,7 +1,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use plimsoll::clock::Clock;
+use plimsoll::model::Timestamp;
+use plimsoll::serving::{CertificateMetrics, CurrentCertificate, Lifetimes, SelfManaged};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::harness::controlplane::certified::{Certified, NAMES, NAMESPACE, SECRET, SERVICE_HOST};
 use crate::harness::controlplane::{ControlPlane, eventually};
@@ -46,6 +50,86 @@ async fn from_an_empty_secret_the_api_services_become_available_and_stay_so_what
     assert_eq!(cluster.bundle(third).await, "");
     cluster.patch_api_service(third, r#"{"spec":{"service":{"name":"plimsoll"}}}"#).await;
     cluster.all_trust_the_secret().await;
+    plimsoll.says("/readyz?verbose", &["[+]certificate ok"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ca_bundle_that_somebody_applies_is_theirs_until_they_give_it_back() {
+    let (cluster, plimsoll) = self_managed(&[]).await;
+    let [first, second, third] = NAMES;
+    let theirs = cluster.authority_pem().to_owned();
+    // By server-side apply, as from one way to a certificate to another; by the annotation that cert-manager goes by.
+    let bundle = k8s_openapi::ByteString(theirs.as_bytes().to_vec());
+    let metadata = json!({"name": first});
+    let applied = json!({
+        "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": metadata, "spec": {"caBundle": bundle},
+    });
+    cluster.apply_by_force(&applied).await;
+    let said = format!("the caBundle of APIService {first} belongs to kubectl (server-side apply)");
+    plimsoll.says("/readyz?verbose", &["[!]certificate degraded", &said]).await;
+    let annotations = json!({"cert-manager.io/inject-ca-from": "plimsoll-system/plimsoll-serving"});
+    let injected = json!({"metadata": {"annotations": annotations}, "spec": {"caBundle": bundle}}).to_string();
+    cluster.patch_api_service(second, &injected).await;
+    let said = format!("the caBundle of APIService {second} belongs to cert-manager");
+    plimsoll.says("/readyz?verbose", &["[!]certificate degraded", &said]).await;
+    // It has looked at all of them since, and mends those that are its own.
+    cluster.patch_api_service(third, &json!({"spec": {"caBundle": bundle}}).to_string()).await;
+    let own = cluster.in_secret("ca.crt").await;
+    eventually("its own is mended", || cluster.bundle(third), |found| *found == own).await;
+    assert_eq!([cluster.bundle(first).await, cluster.bundle(second).await], [theirs.clone(), theirs]);
+
+    cluster.patch_api_service(first, r#"{"spec":{"caBundle":null}}"#).await;
+    let without = r#"{"metadata":{"annotations":null}}"#;
+    cluster.patch_api_service(second, without).await;
+    cluster.all_trust_the_secret().await;
+    plimsoll.says("/readyz?verbose", &["[+]certificate ok"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ca_bundle_that_is_changed_again_and_again_is_mended_ever_less_often_and_that_is_said() {
+    let (cluster, plimsoll) = self_managed(&[]).await;
+    let (wanted, started) = (cluster.in_secret("ca.crt").await, Instant::now());
+    for _ in 0..4 {
+        cluster.patch_api_service(NAMES[0], r#"{"spec":{"caBundle":"anVuaw=="}}"#).await;
+        eventually("it is mended", || cluster.bundle(NAMES[0]), |found| *found == wanted).await;
+    }
+    // After 1, 2, 4 and 8 s.
+    assert!(started.elapsed() >= Duration::from_secs(14), "{:?}", started.elapsed());
+    let said =
+        format!("the caBundle of APIService {} was set 5 times, and was changed again each time by kubectl", NAMES[0]);
+    plimsoll.says("/readyz?verbose", &["[!]certificate degraded", &said]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_with_a_clock_of_its_own_writes_nothing_and_says_so() {
+    let (cluster, plimsoll) = self_managed(&[]).await;
+    let version = async || cluster.get(NAMESPACE, "v1/Secret", SECRET).await["metadata"]["resourceVersion"].clone();
+    let before = version().await;
+    for days in [-40, 40, 4000] {
+        let clock = Clock::from_fn(move || Timestamp(Clock::system().now().0 + days * 86_400_000));
+        let current = CurrentCertificate::awaited(CertificateMetrics::default()).expect("randomness");
+        let (mut standing, shutdown) = (current.standing(), CancellationToken::new());
+        let replica = SelfManaged {
+            client: cluster.client(),
+            secret: SECRET.into(),
+            service: "plimsoll-system/plimsoll".parse().expect("a Service"),
+            api_services: NAMES.map(str::to_owned),
+            lifetimes: Lifetimes::default(),
+            current,
+            clock,
+            metrics: CertificateMetrics::default(),
+            check_interval: SelfManaged::CHECK_INTERVAL,
+        };
+        let word = if days > 0 { "ahead of" } else { "behind" };
+        let said = format!("the clock here is {} min {word} the kube-apiserver's", i64::abs(days) * 1440);
+        let is_said = async {
+            let words = standing.wait_for(|standing| standing.trouble.as_ref().is_some_and(|it| it.contains(&said)));
+            tokio::time::timeout(Duration::from_secs(60), words).await.expect("in time").expect("it runs");
+            shutdown.cancel();
+        };
+        tokio::join!(replica.run(shutdown.clone()), is_said);
+        assert_eq!(version().await, before, "{days}");
+    }
     plimsoll.says("/readyz?verbose", &["[+]certificate ok"]).await;
 }
 

@@ -3,14 +3,17 @@
 //!
 //! What is served is what the Secret holds: a certificate that could not be stored is never shown. Each write names the
 //! version it rests on, so that of two replicas the second takes what the first has written. Nothing is done by old
-//! knowledge: what a step rests on is read again before. What cannot be understood is never overwritten.
+//! knowledge: what a step rests on is read again before. What cannot be understood is never overwritten, nor a `caBundle`
+//! that somebody else claims. Nothing is written by a clock that is not the kube-apiserver's, and nothing again and again.
 
 mod api_services;
 mod authority;
 mod change;
 mod keeper;
 mod keyring;
+mod pace;
 mod plan;
+mod skew;
 #[cfg(test)]
 mod tests;
 
@@ -138,8 +141,8 @@ impl Watches {
         self.api_services.iter().map(|watch| api_services::trust(&watch.last(), service)).collect()
     }
 
-    fn remarks(&self, service: &ServiceName) -> Vec<String> {
-        let remark = |watch: &ObjectWatch<_>| api_services::remark(&watch.last(), &watch.described, service);
+    fn remarks(&self, service: &ServiceName, wanted: Option<&str>) -> Vec<String> {
+        let remark = |watch: &ObjectWatch<_>| api_services::remark(&watch.last(), &watch.described, service, wanted);
         self.api_services.iter().filter_map(remark).collect()
     }
 }

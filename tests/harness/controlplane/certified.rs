@@ -133,6 +133,13 @@ impl ControlPlane {
         self.kubectl(&["patch", "apiservice", name, "--type", "merge", "-p", patch]).await;
     }
 
+    /// Applies an object as its only owner, as `kubectl apply --server-side --force-conflicts` does.
+    pub async fn apply_by_force(&self, object: &Value) {
+        let file = self.premises.folder.write("applied.json", &object.to_string());
+        let file = file.to_str().expect("UTF-8");
+        self.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", file]).await;
+    }
+
     /// Waits until every APIService trusts what the Secret says, and is Available.
     pub async fn all_trust_the_secret(&self) {
         let ask = async || {

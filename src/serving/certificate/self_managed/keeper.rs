@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures::future::select_all;
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::Resource;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde::de::DeserializeOwned;
@@ -15,8 +14,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::change::Change;
 use super::keyring::{Contents, Keyring};
-use super::plan::{Plan, Schedule, Situation, Step};
-use super::{SelfManaged, Watches, api_services};
+use super::pace::{Limits, Pace};
+use super::plan::{Plan, Schedule, Situation, Step, Trust};
+use super::{SelfManaged, Watches, api_services, skew};
 use crate::model::Timestamp;
 use crate::serving::certificate::metrics::{API_SERVICES, SECRETS, Written};
 use crate::serving::certificate::object_watch::{ObjectWatch, REQUEST_TIMEOUT, Sighting};
@@ -36,19 +36,28 @@ pub(super) struct Keeper<'a> {
     failure: Option<String>,
     /// Nothing is written before.
     next_write: Instant,
+    /// The steps that were taken.
+    steps: Pace<Step>,
+    /// The bundles that each APIService got.
+    bundles: Vec<Pace<String>>,
+    /// Who wrote each APIService before it was patched.
+    rivals: Vec<Option<String>>,
 }
 
 /// Who writes, in `metadata.managedFields`.
-const FIELD_MANAGER: &str = "plimsoll";
+pub(super) const FIELD_MANAGER: &str = "plimsoll";
 
 /// How often the time is looked at; what changes in the cluster is looked at at once.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// From one write to the next: where somebody else sets the same field again and again, this is the pace.
+/// From one write to the next, at least.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// After a write that failed. Permissions come by hand, and a kube-apiserver that is ill is not to be asked more.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Where somebody undoes each write: as often as a controller that sets things right looks at them.
+const CONTEST: Limits = Limits { pause_max: Duration::from_secs(300), calm: Duration::from_secs(900) };
 
 // === impl Keeper ===
 
@@ -56,7 +65,25 @@ impl<'a> Keeper<'a> {
     pub(super) fn new(given: &'a SelfManaged, watches: &'a Watches) -> Self {
         let schedule = given.lifetimes.schedule();
         let (read, remembered, announced_since, failure) = (None, None, None, None);
-        Self { given, schedule, watches, read, remembered, announced_since, failure, next_write: Instant::now() }
+        // The same step is due again after most of a certificate's life: with short ones the calm is short.
+        let life = given.lifetimes.certificate;
+        let limits = Limits { pause_max: CONTEST.pause_max.min(life / 10), calm: CONTEST.calm.min(life / 3) };
+        let count = watches.api_services.len();
+        let bundles = (0..count).map(|_| Pace::new(CONTEST)).collect();
+        let (steps, rivals, next_write) = (Pace::new(limits), vec![None; count], Instant::now());
+        Self {
+            given,
+            schedule,
+            watches,
+            read,
+            remembered,
+            announced_since,
+            failure,
+            next_write,
+            steps,
+            bundles,
+            rivals,
+        }
     }
 
     pub(super) async fn run(mut self) {
@@ -89,7 +116,8 @@ impl<'a> Keeper<'a> {
                 Vec::from_iter(self.failure.clone())
             }
         };
-        troubles.extend(self.watches.remarks(&self.given.service));
+        troubles.extend(self.contests());
+        troubles.extend(self.watches.remarks(&self.given.service, self.bundle().as_deref()));
         self.given.current.report((!troubles.is_empty()).then(|| troubles.join("; ")));
     }
 
@@ -97,6 +125,35 @@ impl<'a> Keeper<'a> {
         let (described, namespace) = (&self.watches.secret.described, &self.given.service.namespace);
         let name = &self.given.secret;
         format!("{described} does not exist; make an empty one: kubectl -n {namespace} create secret generic {name}")
+    }
+
+    /// What the APIServices are to trust, where it is known.
+    fn bundle(&self) -> Option<String> {
+        match &self.read {
+            Some((_, Contents::Keyring(keyring))) => Some(keyring.bundle()),
+            _ => None,
+        }
+    }
+
+    /// Who undoes what is written, each with what follows.
+    fn contests(&self) -> Vec<String> {
+        let now = Instant::now();
+        let of_step = self.steps.contested(now).map(|(rounds, pause)| {
+            format!(
+                "{}: the same was written {rounds} times, and was replaced each time; the next time is after {pause:?}:                  look for replicas with another clock or other flags",
+                self.watches.secret.described
+            )
+        });
+        let of_bundle = |(index, pace): (usize, &Pace<String>)| {
+            let (rounds, pause) = pace.contested(now)?;
+            let described = &self.watches.api_services[index].described;
+            let by = self.rivals[index].as_ref().map(|rival| format!(" by {rival}")).unwrap_or_default();
+            Some(format!(
+                "the caBundle of {described} was set {rounds} times, and was changed again each time{by}; the next time is \
+                 after {pause:?}"
+            ))
+        };
+        of_step.into_iter().chain(self.bundles.iter().enumerate().filter_map(of_bundle)).collect()
     }
 
     /// Reads the Secret where it is another one than before.
@@ -137,19 +194,30 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// Makes the plan for what is known now, and carries it out unless something was written just now.
+    /// Makes the plan for what is known now, and carries out what may be written now.
     async fn act(&mut self, secret: &Secret) {
         let Some(plan) = self.plan() else { return };
         if plan == Plan::default() {
             self.failure = None;
             return;
         }
-        if Instant::now() < self.next_write {
+        let now = Instant::now();
+        let plan = self.allowed(plan, now);
+        if plan == Plan::default() || now < self.next_write {
             return;
         }
         self.failure = self.carry_out(&plan, secret).await.err();
         let pause = if self.failure.is_some() { RETRY_INTERVAL } else { WRITE_INTERVAL };
         self.next_write = Instant::now() + pause;
+    }
+
+    /// The part of a plan that was not carried out just now and undone.
+    fn allowed(&self, plan: Plan, now: Instant) -> Plan {
+        let Some(bundle) = self.bundle() else {
+            return Plan { step: plan.step.filter(|step| self.steps.allows(step, now)), ..plan };
+        };
+        let patches = plan.patches.into_iter().filter(|index| self.bundles[*index].allows(&bundle, now)).collect();
+        Plan { patches, step: plan.step.filter(|step| self.steps.allows(step, now)) }
     }
 
     fn plan(&mut self) -> Option<Plan> {
@@ -170,12 +238,13 @@ impl<'a> Keeper<'a> {
     }
 
     async fn carry_out(&mut self, plan: &Plan, secret: &Secret) -> Result<(), String> {
+        skew::check(&self.given.client, &self.given.clock).await?;
         if !plan.patches.is_empty() && !self.watches.is_current(secret).await {
             return Ok(());
         }
         let mut result = Ok(());
         for index in &plan.patches {
-            result = result.and(self.patch(&self.watches.api_services[*index]).await);
+            result = result.and(self.patch(*index).await);
         }
         let step = match plan.step {
             Some(Step::Switch) => {
@@ -192,23 +261,26 @@ impl<'a> Keeper<'a> {
     }
 
     /// Makes an APIService trust what the Secret says.
-    async fn patch(&self, watch: &ObjectWatch<APIService>) -> Result<(), String> {
-        let (Sighting::Present(object), Some((_, Contents::Keyring(keyring)))) = (watch.last(), &self.read) else {
-            return Ok(());
-        };
+    async fn patch(&mut self, index: usize) -> Result<(), String> {
+        let (watch, bundle) = (&self.watches.api_services[index], self.bundle());
+        let sighting = watch.last();
+        // Since the plan was made it may have come to lead elsewhere, or to belong to somebody else.
+        let is_ours = matches!(api_services::trust(&sighting, &self.given.service), Trust::Ours { .. });
+        let (Sighting::Present(object), Some(bundle), true) = (sighting, bundle, is_ours) else { return Ok(()) };
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-        let patch = Patch::Merge(api_services::patch(&object, &keyring.bundle()));
+        let patch = Patch::Merge(api_services::patch(&object, &bundle));
         let patched = timeout(REQUEST_TIMEOUT, watch.api.patch(&watch.name, &params, &patch)).await;
         let done = self.judge(API_SERVICES, watch, patched, "patched").await?;
         if done {
-            let authorities = keyring.trusted.len();
-            tracing::info!(authorities, "the caBundle of {} was set", watch.described);
+            tracing::info!("the caBundle of {} was set", watch.described);
+            self.bundles[index].written(bundle, Instant::now());
+            self.rivals[index] = api_services::rival(&object.metadata);
         }
         Ok(())
     }
 
     /// Changes the Secret, unless somebody else did so before.
-    async fn change(&self, step: Step, secret: &Secret) -> Result<(), String> {
+    async fn change(&mut self, step: Step, secret: &Secret) -> Result<(), String> {
         let Some((_, contents)) = &self.read else { return Ok(()) };
         let (remembered, now) = (self.remembered.as_ref(), self.given.clock.now());
         let change = Change { contents, remembered, service: &self.given.service, schedule: &self.schedule, now };
@@ -221,6 +293,7 @@ impl<'a> Keeper<'a> {
         let done = self.judge(SECRETS, watch, replaced, "updated").await?;
         if done {
             tracing::info!("{}: {}", watch.described, step.describe());
+            self.steps.written(step, Instant::now());
         }
         Ok(())
     }

@@ -32,6 +32,8 @@ pub(super) enum Trust {
     Unknown,
     /// It leads here, with this CA bundle.
     Ours { bundle: String, verifies: bool },
+    /// It leads here, and somebody else says what the CA bundle is.
+    Claimed { bundle: String },
 }
 
 /// What is known.
@@ -99,14 +101,17 @@ impl Situation<'_> {
         }
     }
 
-    /// Whether every APIService that is ours trusts the next authority.
+    /// Whether every APIService that is ours trusts the next authority. Of those that others have claimed only who trusts
+    /// the present one has something to lose.
     pub(super) fn is_announced(&self) -> bool {
         let Contents::Keyring(keyring) = self.contents else { return false };
         let Some(next) = &keyring.next else { return false };
+        let trusts_any = |bundle: &str| keyring.trusted.iter().any(|authority| bundle.contains(&authority.pem));
         self.api_services.iter().all(|trust| match trust {
             Trust::NotOurs => true,
             Trust::Unknown => false,
             Trust::Ours { bundle, verifies } => *verifies && bundle.contains(&next.certificate.pem),
+            Trust::Claimed { bundle } => !trusts_any(bundle) || bundle.contains(&next.certificate.pem),
         })
     }
 

@@ -215,6 +215,21 @@ fn a_new_authority_signs_only_when_every_api_service_has_trusted_it_for_a_while(
 }
 
 #[test]
+fn a_bundle_that_others_claim_holds_up_a_new_authority_only_where_it_has_the_present_one() {
+    let mut world = World::begun();
+    let present = world.keyring().bundle();
+    world.set("ca.key", "");
+    world.settle();
+    let both = world.keyring().bundle();
+    let mut waits = |bundle: &str| {
+        world.api_services[1] = Trust::Claimed { bundle: bundle.to_owned() };
+        world.plan();
+        world.announced_since.is_none()
+    };
+    assert_eq!([waits(&present), waits(&both), waits("another"), waits("")], [true, false, false, false]);
+}
+
+#[test]
 fn what_is_patched_is_what_differs() {
     let mut world = World::begun();
     let bundle = world.keyring().bundle();
@@ -229,6 +244,7 @@ fn what_is_patched_is_what_differs() {
     check(ours(&(bundle.clone() + &bundle)), true);
     check(ours(&bundle.to_lowercase()), true);
     check(Trust::Ours { bundle: bundle.clone(), verifies: false }, true);
+    check(Trust::Claimed { bundle: "junk".into() }, false);
     check(Trust::NotOurs, false);
     check(Trust::Unknown, false);
 }
