@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::installed::{Installed, PLATFORM};
 use super::rendered::Rendered;
-use crate::harness::controlplane::eventually;
+use crate::harness::controlplane::{ControlPlane, eventually};
 
 const NAMESPACE: &str = "plimsoll-system";
 const SECRET: &str = "v1/Secret";
@@ -59,7 +59,7 @@ async fn applied_again_nothing_changes() {
         (before.len(), before == versions().await)
     };
     let (count, _) = eventually("nothing changes", stays, |(_, is_same)| *is_same).await;
-    assert_eq!(count, installed.production.objects.len() - 1);
+    assert_eq!(count, installed.production.objects.len() - 1, "all but the quota");
 }
 
 #[tokio::test]
@@ -76,6 +76,38 @@ async fn an_upgrade_takes_nothing_away_that_plimsoll_wrote() {
         assert_eq!(secret["data"], json!({"tls.crt": "Y2VydGlmaWNhdGU="}), "{way:?}");
         let service = installed.cluster.get("", API_SERVICE, "v1beta2.custom.metrics.k8s.io").await;
         assert_eq!(service["spec"]["caBundle"], "Y2VydGlmaWNhdGU=", "{way:?}");
+    }
+}
+
+#[tokio::test]
+async fn api_services_of_another_adapter_are_taken_over_and_verified_from_then_on() {
+    let cluster = ControlPlane::start_api().await;
+    let ours = Rendered::overlay("production");
+    let mut theirs: Vec<Value> = ours.of_kind("APIService").cloned().collect();
+    for api in &mut theirs {
+        api["spec"]["insecureSkipTLSVerify"] = true.into();
+        api["spec"]["service"]["name"] = "another-adapter".into();
+    }
+    let write = |objects: &[&Value], flags: &'static [&'static str]| {
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
+        let cluster = cluster.clone();
+        async move {
+            let file = tempfile::Builder::new().suffix(".json").tempfile().expect("a file");
+            std::fs::write(file.path(), list).expect("written");
+            cluster.try_kubectl(&[flags, &["-f", file.path().to_str().expect("UTF-8")]].concat()).await
+        }
+    };
+    let theirs: Vec<_> = theirs.iter().collect();
+    write(&theirs, &["create", "--field-manager=helm"]).await.unwrap_or_else(|said| panic!("{said}"));
+    let ours: Vec<_> = ours.of_kind("APIService").collect();
+    let said = write(&ours, &["apply", "--server-side"]).await.expect_err("they belong to another");
+    assert!(said.contains("conflict") && said.contains("--force-conflicts"), "{said}");
+    write(&ours, &["apply", "--server-side", "--force-conflicts"]).await.unwrap_or_else(|said| panic!("{said}"));
+    for api in ours {
+        let name = api["metadata"]["name"].as_str().expect("a name");
+        let found = cluster.get("", API_SERVICE, name).await;
+        assert!(!found["spec"]["insecureSkipTLSVerify"].as_bool().unwrap_or_default(), "{found}");
+        assert_eq!(found["spec"]["service"]["name"], "plimsoll");
     }
 }
 

@@ -92,7 +92,8 @@ fn the_port_has_one_name_from_the_api_services_to_the_listener() {
 fn the_kube_apiserver_believes_a_certificate_that_it_was_told_of_and_no_other() {
     for (composition, rendered) in Rendered::all() {
         for api in rendered.of_kind("APIService") {
-            assert!(api["spec"]["insecureSkipTLSVerify"].is_null(), "{composition}");
+            // Said, not left out: who applies this owns it, and takes it from an adapter that was not verified.
+            assert_eq!(api["spec"]["insecureSkipTLSVerify"], false, "{composition}");
             let injected = &api["metadata"]["annotations"]["cert-manager.io/inject-ca-from"];
             let is_injected = composition.contains("cert-manager");
             assert_eq!(*injected == "plimsoll-system/plimsoll-serving", is_injected, "{composition}");
@@ -107,6 +108,41 @@ fn the_kube_apiserver_believes_a_certificate_that_it_was_told_of_and_no_other() 
     let rendered = Rendered::composed("production", &["cert-manager"]);
     let names = texts(&rendered.object("Certificate", "plimsoll-serving")["spec"]["dnsNames"]);
     assert!(names.contains(&"plimsoll.plimsoll-system.svc".to_owned()), "{names:?}");
+}
+
+#[test]
+fn who_scrapes_trusts_the_ca_of_the_certificate_in_use_in_whatever_order_components_are_named() {
+    for certificate in CERTIFICATES {
+        let secret = if certificate.is_some() { "plimsoll-tls" } else { "plimsoll-serving" };
+        let mut components: Vec<_> = certificate.into_iter().chain(["prometheus"]).collect();
+        for _ in 0..2 {
+            let rendered = Rendered::composed("production", &components);
+            let endpoint = &rendered.object("ServiceMonitor", "plimsoll")["spec"]["endpoints"][0];
+            let trusted = json!({"secret": {"name": secret, "key": "ca.crt"}});
+            assert_eq!(endpoint["tlsConfig"]["ca"], trusted, "{components:?}");
+            components.reverse();
+        }
+    }
+}
+
+#[test]
+fn in_another_namespace_everything_of_ours_is_there_and_nothing_of_others_is_touched() {
+    let (ours, other) = (Rendered::overlay("production"), Rendered::in_namespace("monitoring"));
+    assert!(!other.yaml.contains("plimsoll-system"), "{}", other.yaml);
+    assert_eq!(ours.yaml.replace("plimsoll-system", "monitoring").lines().count(), other.yaml.lines().count());
+    // To apply or delete it makes and deletes no namespace, and nothing of it belongs into another one.
+    assert_eq!(other.of_kind("Namespace").count(), 0);
+    for object in &ours.objects {
+        let namespace = &object["metadata"]["namespace"];
+        assert!(namespace.is_null() || namespace == "plimsoll-system", "{object}");
+    }
+    for binding in other.of_kind("ClusterRoleBinding").chain(other.of_kind("RoleBinding")) {
+        assert_eq!(binding["subjects"][0]["namespace"], "monitoring", "{binding}");
+    }
+    let [namespace] = &Rendered::folder("namespace").objects[..] else { panic!("one object") };
+    assert_eq!((&namespace["kind"], &namespace["metadata"]["name"]), (&"Namespace".into(), &"plimsoll-system".into()));
+    let version = &namespace["metadata"]["labels"]["app.kubernetes.io/version"];
+    assert_eq!(version, env!("CARGO_PKG_VERSION"));
 }
 
 #[test]

@@ -48,7 +48,9 @@ impl Installed {
         cluster.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).await;
         cluster.kubectl(&["create", "namespace", PLATFORM]).await;
         let installed = Self { cluster, production };
-        installed.apply(&installed.production.yaml, &[]).await.unwrap_or_else(|said| panic!("{said}"));
+        for yaml in [&Rendered::folder("namespace").yaml, &installed.production.yaml] {
+            installed.apply(yaml, &[]).await.unwrap_or_else(|said| panic!("{said}"));
+        }
         installed
     }
 

@@ -16,27 +16,23 @@ type Grants = BTreeSet<String>;
 const ACCOUNT: &str = "system:serviceaccount:plimsoll-system:plimsoll";
 const AUTOSCALER: &str = "system:serviceaccount:kube-system:horizontal-pod-autoscaler";
 
-/// What every Plimsoll needs to know who asks: roles that each cluster has, as it has them.
-const BUILT_IN: [(&str, &[&str]); 2] = [
-    (
-        "ClusterRole system:auth-delegator",
-        &["create tokenreviews.authentication.k8s.io in *", "create subjectaccessreviews.authorization.k8s.io in *"],
-    ),
-    (
-        "Role extension-apiserver-authentication-reader",
-        &[
-            "get configmaps/extension-apiserver-authentication in kube-system",
-            "list configmaps/extension-apiserver-authentication in kube-system",
-            "watch configmaps/extension-apiserver-authentication in kube-system",
-        ],
-    ),
+/// What every Plimsoll needs to ask the cluster who somebody is: a role that each cluster has, as it has it.
+const DELEGATOR: &str = "ClusterRole system:auth-delegator";
+const DELEGATED: [&str; 2] =
+    ["create tokenreviews.authentication.k8s.io in *", "create subjectaccessreviews.authorization.k8s.io in *"];
+
+/// And to know the kube-apiserver. The Role in kube-system for it takes a binding there, which overlays would move.
+const AUTHENTICATION: [&str; 3] = [
+    "get configmaps/extension-apiserver-authentication in *",
+    "list configmaps/extension-apiserver-authentication in *",
+    "watch configmaps/extension-apiserver-authentication in *",
 ];
 
 /// What nobody asks for.
 const EVERY_VERB: [&str; 8] = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
 
 /// What could be of use to somebody who got at the account, beside what it has.
-const TEMPTING: [&str; 24] = [
+const TEMPTING: [&str; 23] = [
     "secrets in plimsoll-system",
     "secrets in kube-system",
     "secrets in agents",
@@ -44,7 +40,6 @@ const TEMPTING: [&str; 24] = [
     "secrets/plimsoll-tls in plimsoll-system",
     "configmaps in kube-system",
     "configmaps/plimsoll in plimsoll-system",
-    "configmaps/extension-apiserver-authentication in plimsoll-system",
     "nodes in *",
     "pods/exec in agents",
     "pods/log in agents",
@@ -154,7 +149,7 @@ fn expected(parts: &[&str]) -> Grants {
     for part in parts {
         match *part {
             "base" => {
-                expected.extend(BUILT_IN.iter().flat_map(|(_, grants)| grants.iter().map(|grant| (*grant).to_owned())));
+                expected.extend(DELEGATED.iter().chain(&AUTHENTICATION).map(|grant| (*grant).to_owned()));
                 expected.extend(watched(|resource| !is_credential(resource)));
             }
             "monitor-credentials" => expected.extend(watched(is_credential)),
@@ -199,8 +194,8 @@ fn grants(rendered: &Rendered) -> Grants {
         assert_eq!((&subject["kind"], subjects.len()), (&"ServiceAccount".into(), 1), "{binding}");
         let text = |value: &Value| value.as_str().expect("text").to_owned();
         let (kind, name) = (text(&binding["roleRef"]["kind"]), text(&binding["roleRef"]["name"]));
-        if let Some((_, built_in)) = BUILT_IN.iter().find(|(role, _)| *role == format!("{kind} {name}")) {
-            grants.extend(built_in.iter().map(|grant| (*grant).to_owned()));
+        if format!("{kind} {name}") == DELEGATOR {
+            grants.extend(DELEGATED.map(str::to_owned));
             continue;
         }
         let scope = binding["metadata"]["namespace"].as_str().unwrap_or("*");

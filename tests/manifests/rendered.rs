@@ -44,9 +44,18 @@ impl Rendered {
 
     /// An overlay of a user's own: one of ours, and components.
     pub fn composed(overlay: &str, components: &[&str]) -> Self {
+        Self::own(overlay, components, "")
+    }
+
+    /// The production overlay in another namespace than its own.
+    pub fn in_namespace(namespace: &str) -> Self {
+        Self::own("production", &[], &format!("namespace: {namespace}\n"))
+    }
+
+    fn own(overlay: &str, components: &[&str], more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let ours = relative(folder.path(), &orchestration());
-        let mut text = format!("resources: [{ours}/overlays/{overlay}]\ncomponents:\n");
+        let mut text = format!("resources: [{ours}/overlays/{overlay}]\n{more}components:\n");
         for component in components {
             text.push_str(&format!("  - {ours}/components/{component}\n"));
         }
