@@ -314,8 +314,7 @@ async fn pages(ward: &Ward) {
 async fn permissions(ward: &Ward) {
     let delegator = ward.bindings("clusterrolebinding", "system:auth-delegator", "plimsoll").await;
     ward.without(&delegator, &["create tokenreviews", "--clusterrole=system:auth-delegator"]).await;
-    let reader = "extension-apiserver-authentication-reader";
-    let reader = ward.bindings("rolebinding", reader, "plimsoll").await;
+    let reader = ward.bindings("clusterrolebinding", "plimsoll-authentication-reader", "plimsoll").await;
     ward.without(&reader, &["who the front proxy is", "kubectl -n kube-system create rolebinding"]).await;
     let controller = "system:controller:horizontal-pod-autoscaler";
     let controller = ward.bindings("clusterrolebinding", controller, "horizontal-pod-autoscaler").await;

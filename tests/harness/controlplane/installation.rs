@@ -73,7 +73,10 @@ impl Installation {
         let shipped = shipped_from(folder);
         let mut text = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n".to_owned();
         let components = self.components.iter().map(|name| shipped.join("components").join(name)).collect::<Vec<_>>();
-        text += &format!("resources: {}\n", json!([shipped.join("overlays").join(self.overlay)]));
+        text += &format!(
+            "resources: {}\n",
+            json!([shipped.join("namespace"), shipped.join("overlays").join(self.overlay)])
+        );
         text += &format!("components: {}\n", json!(components));
         if self.configuration.is_some() {
             let map = json!({"name": NAME, "namespace": NAMESPACE, "behavior": "replace", "files": ["plimsoll.yaml"],
