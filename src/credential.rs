@@ -231,7 +231,7 @@ mod tests {
     }
 
     async fn refused(script: &str) -> String {
-        resolved(plugin_of(script)).await.err().expect("no credentials")
+        resolved(plugin_of(script)).await.expect_err("no credentials")
     }
 
     #[tokio::test]
@@ -260,7 +260,7 @@ mod tests {
         }
         let mut absent = plugin_of("");
         absent.auth_info.exec.as_mut().expect("a plugin").command = Some("/nowhere/login".into());
-        let text = resolved(absent).await.err().expect("no program");
+        let text = resolved(absent).await.expect_err("no program");
         assert!(
             text.starts_with("the credential plugin login of the kubeconfig does not start: No such file"),
             "{text}"

@@ -452,7 +452,7 @@ async fn without_a_cluster_that_answers_it_ends_with_2_and_one_line() {
         ("", &["--context", "c"], "there is no kubeconfig"),
     ] {
         let file = home.path().join("k");
-        std::fs::write(&file, kubeconfig(server, json!({}))).expect("written");
+        std::fs::write(&file, kubeconfig(server, &json!({}))).expect("written");
         let mut command = doctor_at(home.path());
         command.args(arguments);
         if !server.is_empty() {
@@ -469,7 +469,7 @@ async fn without_a_cluster_that_answers_it_ends_with_2_and_one_line() {
     }
     // As kubectl does.
     std::fs::create_dir(home.path().join(".kube")).expect("a folder");
-    std::fs::write(home.path().join(".kube/config"), kubeconfig(&nobody, json!({}))).expect("written");
+    std::fs::write(home.path().join(".kube/config"), kubeconfig(&nobody, &json!({}))).expect("written");
     let (_, said) = ends_with_2(doctor_at(home.path())).await;
     assert!(said.contains(&nobody) && said.contains(".kube/config, context c"), "{said}");
 }
@@ -485,7 +485,7 @@ async fn a_credential_plugin_that_fails_is_named_without_what_it_was_given_or_pr
     let nobody = format!("https://127.0.0.1:{}", crate::harness::program::free_port());
     std::fs::create_dir(home.path().join(".kube")).expect("a folder");
     let file = home.path().join(".kube/config");
-    std::fs::write(&file, kubeconfig(&nobody, json!({ "exec": exec }))).expect("written");
+    std::fs::write(&file, kubeconfig(&nobody, &json!({ "exec": exec }))).expect("written");
     let (_, said) = ends_with_2(doctor_at(home.path())).await;
     let plugin = "the credential plugin sh of the kubeconfig fails (exit status: 3): log in first";
     assert!(said.starts_with(plugin) && !said.contains("hush"), "{said}");
@@ -505,7 +505,7 @@ fn doctor_at(home: &Path) -> Command {
     command
 }
 
-fn kubeconfig(server: &str, user: Value) -> String {
+fn kubeconfig(server: &str, user: &Value) -> String {
     let kubeconfig = json!({
         "current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
         "clusters": [{"name": "k", "cluster": {"server": server}}], "users": [{"name": "u", "user": user}],

@@ -71,7 +71,7 @@ pub async fn limit_failures(
     if !is_risky(certificate, &request) {
         return next.run(request).await;
     }
-    match limits.admit(&origin, &request) {
+    match admit(&origin, &request) {
         Ok(judging) => drop(request.extensions_mut().insert(judging)),
         Err(too_many) => {
             limits.connections.limited(None);
@@ -102,6 +102,17 @@ fn is_risky(certificate: Result<bool, Refusal>, request: &Request) -> bool {
         Ok(is_good) => shows_token && !is_good,
         Err(refusal) => shows_token || refusal.is_of_client(),
     }
+}
+
+/// Lets a request through to authentication; where it has a token, with what counts it until that is judged.
+fn admit(origin: &Origin, request: &Request) -> Result<Option<Arc<Judging>>, TooMany> {
+    let now = Instant::now();
+    if let Some(until) = origin.failing_until(now) {
+        return Err(TooMany::Failures { wait: until - now });
+    }
+    let shows_token = request.headers().contains_key(header::AUTHORIZATION);
+    let judging = shows_token.then(|| origin.judge(now).ok_or(TooMany::Tokens)).transpose()?;
+    Ok(judging.map(Arc::new))
 }
 
 /// Layer behind authentication: counts the requests of a user, and tells the connection whom it belongs to.
@@ -139,17 +150,6 @@ impl RateLimits {
     ) -> Self {
         let rates = Rates::new(config.borrow().rate_limits.tiers);
         Self { config, connections, rates: Arc::new(Mutex::new(rates)), answer }
-    }
-
-    /// Lets a request through to authentication; where it has a token, with what counts it until that is judged.
-    fn admit(&self, origin: &Origin, request: &Request) -> Result<Option<Arc<Judging>>, TooMany> {
-        let now = Instant::now();
-        if let Some(until) = origin.failing_until(now) {
-            return Err(TooMany::Failures { wait: until - now });
-        }
-        let shows_token = request.headers().contains_key(header::AUTHORIZATION);
-        let judging = shows_token.then(|| origin.judge(now).ok_or(TooMany::Tokens)).transpose()?;
-        Ok(judging.map(Arc::new))
     }
 
     /// Takes one request of the user; of nobody in particular, by address.
