@@ -67,7 +67,7 @@ pub struct ScrapeConfig {
     pub bearer_token_file: Option<String>,
     /// User name and password sent to targets. Not together with `bearer_token_file`. Default: none.
     pub basic_auth: Option<BasicAuth>,
-    /// How targets with an https URL are verified. Default: the built-in roots.
+    /// How targets with an https URL are verified. Default: the roots of the machine or the image.
     #[serde(default)]
     pub tls_config: TlsConfig,
     /// Targets written down here.
@@ -100,7 +100,7 @@ pub struct BasicAuth {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TlsConfig {
-    /// PEM bundle of certificate authorities that replaces the built-in roots. Relative to this file. Default: none.
+    /// PEM bundle of certificate authorities that replaces the roots of the machine or the image. Relative to this file. Default: none.
     #[schemars(extend("format" = "path"))]
     pub ca_file: Option<String>,
     /// PEM client certificate; together with `key_file`. Relative to this file. Default: none.

@@ -6,6 +6,10 @@ use crate::config::one_line;
 use crate::doctor::facts::{Facts, ServiceName};
 use crate::doctor::{Check, Finding, ObjectName};
 
+/// Puts everything there that is missing; the namespace first.
+pub(super) const INSTALL: &str = "kubectl apply --server-side -k deploy/orchestration/namespace && \
+     kubectl apply --server-side -k deploy/orchestration/overlays/production";
+
 /// The version that clients are to prefer has the higher priority.
 const PREFERRED: &str = "v1beta2.custom.metrics.k8s.io";
 const OTHER: &str = "v1beta1.custom.metrics.k8s.io";
@@ -46,7 +50,7 @@ fn missing(name: &str) -> Finding {
     Check::ApiServices
         .failure(object(name), "is not registered: autoscalers are told that there is no such API")
         .expected("an APIService that sends the group to Plimsoll's Service")
-        .fix("kubectl apply -k deploy/orchestration/overlays/production")
+        .fix(INSTALL)
 }
 
 fn ours(name: &str, found: &APIService, facts: &Facts) -> Vec<Finding> {

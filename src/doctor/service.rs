@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use crate::doctor::facts::{Facts, ServiceName};
-use crate::doctor::registration::is_ours;
+use crate::doctor::registration::{INSTALL, is_ours};
 use crate::doctor::{Check, Finding, ObjectName};
 
 /// Where an APIService names no port.
@@ -25,7 +25,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
         Ok(None) => Check::Service
             .failure(object, "does not exist, and the kube-apiserver has nobody to ask")
             .expected("the Service that the APIServices name")
-            .fix("kubectl apply -k deploy/orchestration/overlays/production"),
+            .fix(INSTALL),
         Ok(Some(service)) => of_service(object, service, facts),
     };
     vec![finding]

@@ -47,7 +47,7 @@ pub enum Credentials {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClientTls {
-    /// PEM bundle that replaces the built-in roots.
+    /// PEM bundle that replaces the roots of the machine or the image.
     pub ca: Option<SecretText>,
     /// Client certificate and key, PEM; both or none.
     pub certificate: Option<(SecretText, SecretText)>,

@@ -1,8 +1,8 @@
 //! Asks the kube-apiserver for reviews: whose token one is (TokenReview), and who may what (SubjectAccessReview).
 //!
-//! A review goes out, and comes back answered, or a [`Failure`] does. Nobody waits longer than [`WAIT_MAX`], whatever
-//! the kube-apiserver does, and it is asked no more than a [`Lane`] lets through, whoever sends how much. What was
-//! answered is known for a while ([`Cache`]). No failure ever is an answer.
+//! A review goes out, and comes back answered, or a [`Failure`] does. Nobody waits longer than `WAIT_MAX`, whatever
+//! the kube-apiserver does, and it is asked no more than a `Lane` lets through, whoever sends how much. What was
+//! answered is known for a while (`Cache`). No failure ever is an answer.
 
 mod cache;
 mod failure;
