@@ -4,6 +4,7 @@
 //! closed list. Connections are pooled per [`Client`]. Files with secrets are read again when they
 //! change; their content never reaches a log or an error.
 
+mod any_certificate;
 mod body;
 mod connection;
 mod failure;
@@ -24,6 +25,7 @@ use reqwest::{Certificate, Identity, Response, StatusCode, Version};
 
 use crate::config::{ClientConfig, Credentials, SecretText};
 use crate::storage::{Failure, FailureReason};
+pub use any_certificate::AnyCertificate;
 use body::{Body, TooLarge};
 use failure::{find, root_cause, too_large};
 use named::Named;

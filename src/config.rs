@@ -24,7 +24,7 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use file::schema;
 pub use metric::{Aggregation, Combine, Definition, Level, Matchers, RangeBoundary, Shape, Sharing, Side};
 pub use name::url as check_url;
-pub use omissions::{Omissions, one_line};
+pub use omissions::{Omissions, one_line, with_causes};
 pub use rate_limit::{RateLimits, Tier, Tiers};
 pub use reader::{load, read, text};
 pub use target_group::{PageError, target_groups};

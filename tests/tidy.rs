@@ -20,7 +20,7 @@ const IMPORTS: [(&str, &[&str]); 18] = [
     ("telemetry", &["model"]),
     ("hpa", &["model"]),
     ("demo", &["model", "clock", "config", "hpa", "server"]),
-    ("doctor", &["model", "clock", "config", "credential", "discovery", "api", "serving", "hpa"]),
+    ("doctor", &["model", "clock", "config", "client", "credential", "discovery", "api", "serving", "hpa"]),
 ];
 
 /// These compose, and may see everything.

@@ -6,16 +6,15 @@
 use std::sync::Arc;
 
 use reqwest::Url;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ConfigBuilder, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::any_certificate::AnyCertificate;
 use super::connection::{Answered, Idle, Place, Unanswered, exchange};
 use super::{Page, Request, failure, secret, unusable};
 use crate::config::{ClientTls, SecretText};
@@ -27,10 +26,6 @@ pub(super) struct Named {
     connector: TlsConnector,
     idle: Idle<TlsStream<TcpStream>>,
 }
-
-/// Takes any certificate, for `insecure_skip_verify`.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
 
 // === impl Named ===
 
@@ -90,7 +85,7 @@ fn unanswered(why: Unanswered) -> Failure {
 fn verifying(tls: &ClientTls) -> Result<ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>, Failure> {
     let builder = rustls::ClientConfig::builder();
     if tls.insecure_skip_verify {
-        let anyone = Arc::new(Anyone(builder.crypto_provider().clone()));
+        let anyone = Arc::new(AnyCertificate::new(builder.crypto_provider().clone()));
         return Ok(builder.dangerous().with_custom_certificate_verifier(anyone));
     }
     let Some(ca) = &tls.ca else {
@@ -117,41 +112,4 @@ fn private_key(text: &SecretText) -> Result<PrivateKeyDer<'static>, Failure> {
 
 fn wrong(message: String) -> Failure {
     Failure::new(FailureReason::Tls, message)
-}
-
-// === impl Anyone ===
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -1,5 +1,6 @@
 //! What had to be left out of a list from elsewhere, in sentences: few, short, and each on one line.
 
+use std::error::Error;
 use std::fmt;
 
 use crate::model::excerpt;
@@ -47,6 +48,20 @@ impl Omissions {
         let more = (self.untold > 0).then(|| format!("and {} more", self.untold));
         self.told.iter().cloned().chain(more).collect()
     }
+}
+
+/// An error with its causes on one line; those that the text has already are left out.
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    one_line(&text)
 }
 
 /// The beginning of a text from elsewhere, with control characters escaped, so that it can neither fill a log nor forge

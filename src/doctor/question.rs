@@ -1,6 +1,5 @@
 //! What is asked of the kube-apiserver: each question has an answer within a time limit, or a sentence on why not.
 
-use std::error::Error;
 use std::fmt::Debug;
 use std::io;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use rustls::CertificateError;
 use serde::de::DeserializeOwned;
 
 use crate::clock::Clock;
-use crate::config::one_line;
+use crate::config::{one_line, with_causes};
 use crate::credential;
 use crate::doctor::facts::Asked;
 use crate::model::Timestamp;
@@ -70,7 +69,7 @@ where
 /// The body that is answered at a path.
 pub(super) async fn text(client: &Client, path: &str) -> Result<String, Denial> {
     let request = hyper::Request::get(path).body(Vec::new());
-    let request = request.map_err(|error| Denial { code: None, message: chain(&error) })?;
+    let request = request.map_err(|error| Denial { code: None, message: with_causes(&error) })?;
     within(client.request_text(request)).await
 }
 
@@ -125,7 +124,7 @@ fn told(error: &kube::Error) -> String {
         return text;
     }
     let connection = credential::causes(error).find_map(|cause| of_connection(cause.downcast_ref()?));
-    connection.unwrap_or_else(|| chain(error))
+    connection.unwrap_or_else(|| with_causes(error))
 }
 
 fn of_connection(error: &io::Error) -> Option<String> {
@@ -142,18 +141,4 @@ fn of_connection(error: &io::Error) -> Option<String> {
         _ if text.contains("failed to lookup address") => Some(format!("its host name is not known: {text}")),
         _ => None,
     }
-}
-
-/// An error with its causes; those that the text has already are left out.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    one_line(&text)
 }

@@ -10,18 +10,17 @@ use hyper::{HeaderMap, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use kube::client::ConfigExt;
 use rustls::ClientConfig;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower::{BoxError, Layer, ServiceExt};
 
-use crate::config::one_line;
+use crate::client::AnyCertificate;
+use crate::config::{one_line, with_causes};
 use crate::doctor::facts::{Asked, Shown};
-use crate::doctor::question::{ANSWER_TIMEOUT, chain};
+use crate::doctor::question::ANSWER_TIMEOUT;
 
 /// Host and port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,10 +28,6 @@ pub(super) struct ServingPort {
     pub host: String,
     pub port: u16,
 }
-
-/// Takes whatever is shown: nothing is sent there, and what it is worth is judged afterwards.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
 
 /// A port that is there answers at once.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -52,9 +47,11 @@ impl ServingPort {
     }
 
     /// The certificates that are shown to who asks for a name.
+    /// Nothing is sent there, and what they are worth is judged afterwards.
     pub(super) async fn shown(&self, name: &str) -> Asked<Shown> {
         let provider = Arc::new(ring::default_provider());
-        let tls = builder(&provider).dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)));
+        let tls =
+            builder(&provider).dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate::new(provider)));
         let stream = self.connect(name, tls.with_no_client_auth()).await?;
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         Ok(Shown { place: self.to_string(), chain: chain.iter().cloned().map(CertificateDer::into_owned).collect() })
@@ -62,7 +59,7 @@ impl ServingPort {
 
     /// The answer at a path to the user that the configuration has, whose roots and names verify this port.
     pub(super) async fn get(&self, config: &kube::Config, name: &str, path: &str) -> Asked<(StatusCode, String)> {
-        let tls = config.rustls_client_config().map_err(|error| chain(&error))?;
+        let tls = config.rustls_client_config().map_err(|error| with_causes(&error))?;
         let mut request = Request::get(path).header(HOST, name).body(Body::empty()).expect("a path and a DNS name");
         request.headers_mut().extend(credentials(config).await?);
         let stream = self.connect(name, tls).await?;
@@ -77,7 +74,7 @@ impl ServingPort {
             TlsConnector::from(Arc::new(tls)).connect(server, tcp).await
         };
         match tokio::time::timeout(CONNECT_TIMEOUT, dial).await {
-            Ok(stream) => stream.map_err(|error| format!("{self}: {}", chain(&error))),
+            Ok(stream) => stream.map_err(|error| format!("{self}: {}", with_causes(&error))),
             Err(_) => Err(format!("{self} does not answer within {} s", CONNECT_TIMEOUT.as_secs())),
         }
     }
@@ -95,11 +92,12 @@ impl fmt::Display for ServingPort {
 /// One request over a connection of its own.
 async fn exchange(stream: TlsStream<TcpStream>, request: Request<Body>) -> Asked<(StatusCode, String)> {
     let io = TokioIo::new(stream);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(|error| chain(&error))?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(io).await.map_err(|error| with_causes(&error))?;
     let answer = async {
-        let response = sender.send_request(request).await.map_err(|error| chain(&error))?;
+        let response = sender.send_request(request).await.map_err(|error| with_causes(&error))?;
         let (head, body) = response.into_parts();
-        let body = to_bytes(Body::new(body), BODY_BYTES_MAX).await.map_err(|error| chain(&error))?;
+        let body = to_bytes(Body::new(body), BODY_BYTES_MAX).await.map_err(|error| with_causes(&error))?;
         Ok((head.status, String::from_utf8_lossy(&body).into_owned()))
     };
     let mut answer = std::pin::pin!(answer);
@@ -113,7 +111,7 @@ async fn exchange(stream: TlsStream<TcpStream>, request: Request<Body>) -> Asked
 
 /// The header that says who asks, as it would be sent to the kube-apiserver; none for users with certificates.
 async fn credentials(config: &kube::Config) -> Asked<HeaderMap> {
-    let Some(layer) = config.auth_layer().map_err(|error| chain(&error))? else { return Ok(HeaderMap::new()) };
+    let Some(layer) = config.auth_layer().map_err(|error| with_causes(&error))? else { return Ok(HeaderMap::new()) };
     let echo = tower::service_fn(|request: Request<Body>| async move {
         let mut response = Response::new(Body::empty());
         *response.headers_mut() = request.into_parts().0.headers;
@@ -128,41 +126,4 @@ fn builder(provider: &Arc<CryptoProvider>) -> rustls::ConfigBuilder<ClientConfig
     ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .expect("the provider has the ciphers of TLS 1.2 and 1.3")
-}
-
-// === impl AnyCertificate ===
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -14,7 +14,6 @@ mod trouble;
 
 pub(super) use cache::Cache;
 pub use failure::Failure;
-pub(super) use failure::causes;
 pub(super) use fingerprint::{Fingerprint, Fingerprints};
 pub(super) use lane::{Lane, Pace};
 pub use metrics::Metrics;
@@ -31,6 +30,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::clock::Clock;
+use crate::config::with_causes;
 use lane::Place;
 use trouble::Troubles;
 
@@ -110,7 +110,7 @@ impl Reviews {
         let (api, parameters) = (Api::<R>::all(self.client.clone()), PostParams::default());
         match timeout(TRY_TIMEOUT, api.create(&parameters, review)).await {
             Ok(answer) => answer.map_err(|error| {
-                tracing::debug!("the kube-apiserver does not answer a review: {}", causes(&error));
+                tracing::debug!("the kube-apiserver does not answer a review: {}", with_causes(&error));
                 Failure::of(&error)
             }),
             Err(_) => Err(Failure::Timeout),

@@ -19,10 +19,9 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::one_line;
+use crate::config::{one_line, with_causes};
 use crate::serving::authentication::client_trust::CA;
 use crate::serving::authentication::{ClientTrust, Metrics, RequestHeaderTrust, TrustError};
-use crate::serving::review::causes;
 
 /// What is known of who is to be believed.
 #[derive(Clone, Debug, Default)]
@@ -92,7 +91,7 @@ impl TrustWatch {
                     Ok(found) => Ok(found),
                     // A watch that breaks off is no trouble when the object can be read; it is resumed by itself.
                     Err(error) => {
-                        tracing::debug!("the watch of ConfigMap {NAMESPACE}/{NAME} breaks off: {}", causes(&error));
+                        tracing::debug!("the watch of ConfigMap {NAMESPACE}/{NAME} breaks off: {}", with_causes(&error));
                         read(&api).await
                     }
                 },
@@ -238,7 +237,7 @@ async fn read(api: &Api<ConfigMap>) -> Result<Option<ConfigMap>, String> {
 /// Why the object cannot be read, on one line.
 fn describe(error: &kube::Error) -> String {
     let kube::Error::Api(status) = error else {
-        return format!("ConfigMap {NAMESPACE}/{NAME} cannot be read: {}", causes(error));
+        return format!("ConfigMap {NAMESPACE}/{NAME} cannot be read: {}", with_causes(error));
     };
     let said = one_line(&status.message);
     match status.is_forbidden() {

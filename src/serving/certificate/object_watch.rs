@@ -1,7 +1,6 @@
 //! Follows one object of the cluster by its name: by a watch, and by reading it now and then, in case the watch tells
 //! nothing. What is known goes out on a channel.
 
-use std::error::Error;
 use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::config::one_line;
+use crate::config::{one_line, with_causes};
 
 /// Keeps a [`Sighting`] current.
 pub(super) struct ObjectWatch<K> {
@@ -73,7 +72,7 @@ where
                     Ok(found) => self.tell(found.into()),
                     // A watch that breaks off is no trouble when the object can be read; it is resumed by itself.
                     Err(error) => {
-                        tracing::debug!("the watch of {} breaks off: {}", self.described, chain(&error));
+                        tracing::debug!("the watch of {} breaks off: {}", self.described, with_causes(&error));
                         self.look().await;
                     }
                 },
@@ -120,7 +119,7 @@ where
     /// Why something cannot be done with the object, on one line; `verb` as in "read", which is what was tried.
     pub(super) fn failed(&self, verb: &str, error: &kube::Error) -> String {
         let kube::Error::Api(status) = error else {
-            return format!("{} cannot be {verb}: {}", self.described, chain(error));
+            return format!("{} cannot be {verb}: {}", self.described, with_causes(error));
         };
         let said = one_line(&status.message);
         match status.is_forbidden() {
@@ -149,22 +148,10 @@ impl<K> From<Option<K>> for Sighting<K> {
     }
 }
 
-/// An error with its causes; those that the text has already are left out.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    one_line(&text)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+
     use std::collections::VecDeque;
     use std::sync::Mutex;
 

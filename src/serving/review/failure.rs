@@ -1,9 +1,5 @@
 //! Why there is no answer to a review, from a closed list: what a client is told names nothing of the cluster.
 
-use std::error::Error;
-
-use crate::config::one_line;
-
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Failure {
@@ -69,20 +65,6 @@ impl Failure {
             Self::Busy | Self::Forbidden | Self::Unreadable => false,
         }
     }
-}
-
-/// An error with its causes on one line; those that the text has already are left out.
-pub(in crate::serving) fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    one_line(&text)
 }
 
 #[cfg(test)]

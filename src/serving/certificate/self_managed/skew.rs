@@ -8,8 +8,9 @@ use kube::client::Body;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
+use crate::config::with_causes;
 use crate::model::Timestamp;
-use crate::serving::certificate::object_watch::{REQUEST_TIMEOUT, chain};
+use crate::serving::certificate::object_watch::REQUEST_TIMEOUT;
 
 /// What a certificate is valid for before it is made is more than this.
 const SKEW_MAX: Duration = Duration::from_secs(300);
@@ -26,7 +27,9 @@ pub(super) async fn check(client: &Client, clock: &Clock) -> Result<(), String> 
     let request = hyper::Request::get(PATH).body(Body::empty()).expect("a path");
     let answer = match timeout(REQUEST_TIMEOUT, client.send(request)).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => return Err(format!("the kube-apiserver cannot be asked for its time: {}", chain(&error))),
+        Ok(Err(error)) => {
+            return Err(format!("the kube-apiserver cannot be asked for its time: {}", with_causes(&error)));
+        }
         Err(_) => return Err(format!("the kube-apiserver does not say its time within {REQUEST_TIMEOUT:?}")),
     };
     let date = answer.headers().get(hyper::header::DATE).and_then(|date| date.to_str().ok());
