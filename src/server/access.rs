@@ -54,6 +54,8 @@ impl Access {
         let limit_users = middleware::from_fn_with_state(limits.clone(), rate_limits::limit_users);
         let both = (limits.clone(), self.authentication.clone());
         let limit_failures = middleware::from_fn_with_state(both, rate_limits::limit_failures);
+        // Each layer copies for each request what it stands before: of a router within a router that is one reference.
+        let router = Router::new().fallback_service(router);
         router.layer(authorize).layer(limit_users).layer(authenticate).layer(limit_failures)
     }
 }

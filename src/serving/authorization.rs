@@ -17,6 +17,7 @@ use axum::extract::{Request, State};
 use axum::http::Uri;
 use axum::middleware::Next;
 use axum::response::Response;
+use futures::FutureExt;
 use k8s_openapi::api::authorization::v1::{SubjectAccessReview, SubjectAccessReviewSpec, SubjectAccessReviewStatus};
 
 use crate::clock::Clock;
@@ -101,7 +102,7 @@ impl Authorization {
     }
 
     async fn decide(&self, user: User, attributes: Attributes) -> (Outcome, Option<Denial>) {
-        match self.decision(&user, attributes.clone().asked_by(user.clone())).await {
+        match self.decision(&user, &attributes).await {
             Ok(Decision::Allowed) => (Outcome::Allowed, None),
             Ok(Decision::Denied(reason)) => {
                 let denial = Denial::forbidden(&user.name, &attributes, &reason);
@@ -116,13 +117,15 @@ impl Authorization {
         }
     }
 
-    async fn decision(&self, user: &User, spec: SubjectAccessReviewSpec) -> Result<Decision, Failure> {
-        let text = serde_json::to_vec(&spec).expect("our types have string keys only and so always serialize");
-        let (parts, asker) = (self.0.clone(), user.clone());
-        let ask = async move { parts.review(&asker, spec).await };
+    async fn decision(&self, user: &User, attributes: &Attributes) -> Result<Decision, Failure> {
+        let text = attributes.question(user);
+        let ask = || {
+            let (parts, user, attributes) = (self.0.clone(), user.clone(), attributes.clone());
+            async move { parts.review(&user, attributes.asked_by(user.clone())).await }
+        };
         match text.len() < CACHED_LENGTH_MAX {
             true => self.0.decisions.get(self.0.fingerprints.of(&text), ask).await,
-            false => ask.await,
+            false => ask().boxed().await,
         }
     }
 }

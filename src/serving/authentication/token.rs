@@ -70,7 +70,7 @@ impl Tokens {
     pub(super) async fn user(&self, token: Token) -> Result<User, Refusal> {
         let parts = self.0.clone();
         let key = parts.fingerprints.of(token.0.as_bytes());
-        let ask = async move { parts.review(token).await };
+        let ask = || async move { parts.review(token).await };
         match self.0.owners.get(key, ask).await {
             Ok(Some(user)) => Ok((*user).clone()),
             Ok(None) => Err(Refusal::Token),

@@ -27,6 +27,9 @@ pub(super) enum Attributes {
 /// What follows a namespace and is not a resource in it.
 const OF_NAMESPACE: [&str; 2] = ["status", "finalize"];
 
+/// Bytes of a usual question, with a service account and its groups.
+const QUESTION_SIZE: usize = 512;
+
 // === impl Attributes ===
 
 impl Attributes {
@@ -45,6 +48,19 @@ impl Attributes {
                 Self::Path(NonResourceAttributes { path, verb })
             }
         }
+    }
+
+    /// The question to the kube-apiserver as a text that no other question has. It is made for each request, so nothing is
+    /// copied for it but once.
+    pub(super) fn question(&self, user: &User) -> Vec<u8> {
+        let User { name, uid, groups, extra } = user;
+        let mut text = Vec::with_capacity(QUESTION_SIZE);
+        let written = match self {
+            Self::Resource(attributes) => serde_json::to_writer(&mut text, &(name, uid, groups, extra, attributes)),
+            Self::Path(attributes) => serde_json::to_writer(&mut text, &(name, uid, groups, extra, 0, attributes)),
+        };
+        written.expect("our types have string keys only and so always serialize");
+        text
     }
 
     /// The question to the kube-apiserver.
@@ -246,6 +262,24 @@ mod tests {
         // It is about one object, and what else is asked makes no difference.
         let Attributes::Resource(it) = of("/apis/g/v/nodes/n1/load?labelSelector=a%3Db&watch=1") else { panic!() };
         assert_eq!((it.verb.as_deref(), it.label_selector), (Some("get"), None));
+    }
+
+    #[test]
+    fn no_two_questions_have_one_text() {
+        let user = |name: &str, groups: &[&str]| {
+            let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+            User { name: name.into(), groups, ..User::default() }
+        };
+        let resource = "/apis/g/v/namespaces/ns/pods/a/qps";
+        let users =
+            [user("a", &[]), user("a", &["b"]), user("a", &["b", "c"]), user("a", &["b\",\"c"]), user("b", &[])];
+        let with_uid = User { uid: Some("a".into()), ..user("a", &[]) };
+        let with_extra = User { extra: [("a".to_owned(), vec!["b".to_owned()])].into(), ..user("a", &[]) };
+        let paths = [resource, "/apis/g/v/namespaces/ns/pods/a", "/apis/g/v/namespaces/ns/a/pods/qps", "/a", "/b"];
+        let all: Vec<_> = users.iter().chain([&with_uid, &with_extra]).collect();
+        let texts: std::collections::BTreeSet<Vec<u8>> =
+            all.iter().flat_map(|user| paths.iter().map(|path| of(path).question(user))).collect();
+        assert_eq!(texts.len(), all.len() * paths.len());
     }
 
     #[test]

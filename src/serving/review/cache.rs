@@ -64,12 +64,12 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         Self { answers: answers.build(), under_way, clock, name, metrics }
     }
 
-    /// What is known, or what `ask` finds, which has to end in time.
-    pub(in crate::serving) async fn get(
-        &self,
-        of: Fingerprint,
-        ask: impl Future<Output = Result<V, Failure>> + Send + 'static,
-    ) -> Result<V, Failure> {
+    /// What is known, or what a question finds, which has to end in time. The question is made where it is needed only: it
+    /// is large, and nearly always all is known.
+    pub(in crate::serving) async fn get<Q>(&self, of: Fingerprint, ask: impl FnOnce() -> Q) -> Result<V, Failure>
+    where
+        Q: Future<Output = Result<V, Failure>> + Send + 'static,
+    {
         let known = self.known(of).await;
         self.metrics.cached(self.name, known.is_some());
         match known {
@@ -84,18 +84,17 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     }
 
     /// The review of this that is under way, or a new one.
-    fn join(
-        &self,
-        of: Fingerprint,
-        ask: impl Future<Output = Result<V, Failure>> + Send + 'static,
-    ) -> Shared<Review<V>> {
+    fn join<Q>(&self, of: Fingerprint, ask: impl FnOnce() -> Q) -> Shared<Review<V>>
+    where
+        Q: Future<Output = Result<V, Failure>> + Send + 'static,
+    {
         let mut under_way = lock(&self.under_way);
         if let Some(review) = under_way.reviews.get(&of).and_then(|(_, review)| review.upgrade()) {
             return review;
         }
         under_way.last += 1;
         let entry = Entry { under_way: self.under_way.clone(), of, number: under_way.last };
-        let review = self.clone().review(entry, ask).boxed().shared();
+        let review = self.clone().review(entry, ask()).boxed().shared();
         let weak = review.downgrade().expect("it has not been polled");
         let number = under_way.last;
         under_way.reviews.insert(of, (number, weak));
@@ -171,7 +170,7 @@ mod tests {
 
         async fn get(&self, text: &str, answer: Result<u32, Failure>) -> Result<u32, Failure> {
             let (asked, answers) = (self.asked.clone(), self.answers.clone());
-            let ask = async move {
+            let ask = || async move {
                 asked.fetch_add(1, Ordering::Relaxed);
                 answers.acquire().await.expect("nobody closes it").forget();
                 answer
