@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+pub mod artifacts;
 pub mod check;
 pub mod cluster;
 pub mod demo;
@@ -33,6 +34,8 @@ pub enum Command {
     Check(check::Args),
     /// Examine a Plimsoll in a cluster: what is wrong, and how to mend it.
     Doctor(doctor::Args),
+    /// Make, check, pack and ship the dashboards and rules that belong to the metrics.
+    Artifacts(artifacts::Args),
     /// Print the JSON Schema of the configuration file, for editors.
     Schema(schema::Args),
 }

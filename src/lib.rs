@@ -119,6 +119,8 @@ pub mod admin;
 pub mod server;
 pub mod telemetry;
 
+pub mod artifacts;
+pub mod catalog;
 pub mod cli;
 pub mod demo;
 pub mod doctor;
