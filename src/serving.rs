@@ -12,6 +12,7 @@ mod connection;
 mod connections;
 mod descriptors;
 mod frames;
+pub mod gate;
 mod health_paths;
 mod limits;
 mod metrics;
