@@ -5,6 +5,7 @@
 //! whose metrics and labels are in the catalogue; one that asks for anything else is refused when it is made, so that a
 //! dashboard cannot ask for what nobody exposes. Nothing here reads a clock, a file or the network.
 
+mod definition;
 mod expression;
 mod files;
 mod metric;
@@ -13,6 +14,7 @@ mod plimsoll;
 
 use std::collections::BTreeMap;
 
+pub use definition::Defined;
 pub use expression::{Expression, Labels, Problem, Selector};
 pub use files::Files;
 pub use metric::{Kind, Label, Metric, Origin, Text, Unit};
