@@ -393,8 +393,9 @@ async fn a_kube_apiserver_that_never_answers_holds_no_request_for_long() {
         (answer.code, answer.body.contains("too many others"), answer.body.contains("does not answer in time"))
     };
     let asked = async {
-        // A try lasts ten seconds.
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        // A try lasts ten seconds, so those of the first two are at one time.
+        eventually(async || server.api.asked().len(), |asked| *asked > 0).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
         server.api.asked().len()
     };
     let (all, asked) = tokio::join!(futures::future::join_all((0..600).map(ask)), asked);
