@@ -23,6 +23,7 @@ use tower::util::MapErrLayer;
 
 use crate::admin::{Admin, Check, Checks};
 use crate::api::{self, Api, Status};
+use crate::autoscaling::{Autoscaling, Board};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::credential;
@@ -31,7 +32,10 @@ use crate::model::Inventory;
 use crate::scrape::{self, Plan, Scraper, Sources};
 use crate::serving::authentication::TrustWatch;
 use crate::serving::rate_limits::RateLimits;
-use crate::serving::{self, BindError, CertificateError, Clients, Connections, Lifetimes, Limits, ServiceName};
+use crate::serving::{
+    self, BindError, CertificateError, Clients, Connections, Lifetimes, Limits, Registration, RegistrationMetrics,
+    ServiceName,
+};
 use crate::storage::Storage;
 use crate::telemetry;
 use access::Access;
@@ -107,7 +111,15 @@ struct Parts {
     inventory: watch::Receiver<Arc<Inventory>>,
     /// `None` without a cluster.
     trust: Option<TrustWatch>,
+    /// As before.
+    looks: Option<Looks>,
     router: Router,
+}
+
+/// What looks at the cluster for the own metrics alone.
+struct Looks {
+    autoscaling: Autoscaling,
+    registration: Registration,
 }
 
 /// Prefix of every own metric, but for those of the process.
@@ -138,7 +150,7 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     let standing = readiness::certificate(certificate.standing(), clock.clone());
     let connections = listener.connections.clone();
     connections.register(own);
-    let Parts { reload, discovery, scraper, inventory, trust, router } =
+    let Parts { reload, discovery, scraper, inventory, trust, looks, router } =
         Parts::build(config, config_file, &clock, cluster, registry, standing, connections);
     let mut tasks = JoinSet::new();
     tasks.spawn(named("reload", reload.run(shutdown.clone())));
@@ -146,6 +158,10 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     tasks.spawn(named("scrape", scraper.run(inventory, shutdown.clone())));
     if let Some(trust) = trust {
         tasks.spawn(named("authentication", trust.run(shutdown.clone())));
+    }
+    if let Some(Looks { autoscaling, registration }) = looks {
+        tasks.spawn(named("autoscaling", autoscaling.run(shutdown.clone())));
+        tasks.spawn(named("registration", registration.run(shutdown.clone())));
     }
     if let Some(keeper) = keeper {
         tasks.spawn(named("certificate", keeper.run(shutdown.clone())));
@@ -211,6 +227,15 @@ impl Parts {
             certificate,
         ];
         checks.extend(access.iter().flat_map(Access::checks));
+        let looks = cluster.clone().map(|client| {
+            let board = Board::new(clock.clone());
+            registry.register_collector(Box::new(board.clone()));
+            let (metrics, api_services) = (RegistrationMetrics::register(registry), certificate::api_services());
+            let registration = Registration { client: client.clone(), api_services, metrics };
+            let (config, inventory, storage) = (config.clone(), inventory.clone(), storage.clone());
+            let autoscaling = Autoscaling { client, config, inventory, storage, clock: clock.clone(), board };
+            Looks { autoscaling, registration }
+        });
         let (states, metrics) = (sources.clone(), discovery::Metrics::register(registry));
         let discovery = Discovery { config: config.clone(), publish, states, clock: clock.clone(), metrics, cluster };
         let (jobs, shared, times) = (plan.clone(), storage.clone(), clock.clone());
@@ -233,7 +258,7 @@ impl Parts {
         let router = access.iter().fold(router, |router, access| access.guard(router, &limits));
         let router = router.layer(middleware::from_fn(telemetry::correlate));
         let trust = access.map(|access| access.watch);
-        Self { reload, discovery, scraper, inventory, trust, router }
+        Self { reload, discovery, scraper, inventory, trust, looks, router }
     }
 }
 
