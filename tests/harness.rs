@@ -7,9 +7,11 @@ pub mod crowd;
 pub mod kube_api;
 pub mod pages;
 pub mod pki;
+pub mod platform;
 pub mod program;
 pub mod prometheus;
 pub mod promql;
+pub mod stage;
 pub mod target;
 
 use std::sync::Arc;
