@@ -13,6 +13,7 @@ use super::controlplane::programs::plimsoll;
 use super::platform::Platform;
 use super::program::Program;
 use super::prometheus::Prometheus;
+use super::{history, pace};
 
 /// Everything that runs. It ends with it.
 pub struct Stage {
@@ -84,6 +85,12 @@ impl Stage {
     /// A Prometheus that scrapes it and evaluates the shipped rules, both every second.
     pub fn prometheus(&self) -> Prometheus {
         self.prometheus_with(&rule_files(), json!({}), None)
+    }
+
+    /// A Prometheus whose record becomes the past of another: its rules are as much faster.
+    pub fn recorder(&self) -> Prometheus {
+        let rules = rule_files().into_iter().map(|(name, rules)| (name, pace::faster(&rules, history::STRETCH as u32)));
+        self.prometheus_with(&rules.collect::<Vec<_>>(), json!({}), None)
     }
 
     /// The same with rules of one's choice, by the names of their files, more configuration, and data that is there already.
