@@ -10,6 +10,7 @@ mod files;
 mod metric;
 mod platform;
 mod plimsoll;
+pub mod rule;
 
 use std::collections::BTreeMap;
 
@@ -33,8 +34,15 @@ impl Catalog {
         Self::default().with(plimsoll::metrics())
     }
 
-    /// What Plimsoll and the platform expose.
+    /// What Plimsoll and the platform expose, and what the recording rules make of it.
     pub fn shipped() -> Self {
+        let exposed = Self::exposed();
+        let groups = rule::recordings(&exposed).expect("a test makes the recording rules");
+        exposed.with(groups.into_iter().flat_map(|group| group.rules).map(|rule| rule.metric))
+    }
+
+    /// What Plimsoll and the platform expose, without what is recorded of it.
+    fn exposed() -> Self {
         Self::plimsoll().with(platform::metrics())
     }
 
