@@ -10,6 +10,8 @@ mod files;
 mod metric;
 mod platform;
 mod plimsoll;
+
+pub mod dashboard;
 pub mod rule;
 
 use std::collections::BTreeMap;
@@ -82,7 +84,9 @@ impl Catalog {
     /// # Errors
     /// When a query is wrong.
     pub fn files(&self) -> Result<Files, Problem> {
-        Ok(Files::default())
+        let mut files = Files::default();
+        files.extend(dashboard::files(self)?);
+        Ok(files)
     }
 
     /// The name of a series that is most like this one.
