@@ -12,6 +12,9 @@ mod metric;
 mod platform;
 mod plimsoll;
 
+pub mod dashboard;
+pub mod rule;
+
 use std::collections::BTreeMap;
 
 pub use definition::Defined;
@@ -35,8 +38,15 @@ impl Catalog {
         Self::default().with(plimsoll::metrics())
     }
 
-    /// What Plimsoll and the platform expose.
+    /// What Plimsoll and the platform expose, and what the recording rules make of it.
     pub fn shipped() -> Self {
+        let exposed = Self::exposed();
+        let groups = rule::recordings(&exposed).expect("a test makes the recording rules");
+        exposed.with(groups.into_iter().flat_map(|group| group.rules).map(|rule| rule.metric))
+    }
+
+    /// What Plimsoll and the platform expose, without what is recorded of it.
+    fn exposed() -> Self {
         Self::plimsoll().with(platform::metrics())
     }
 
@@ -76,7 +86,9 @@ impl Catalog {
     /// # Errors
     /// When a query is wrong.
     pub fn files(&self) -> Result<Files, Problem> {
-        Ok(Files::default())
+        let mut files = Files::default();
+        files.extend(dashboard::files(self)?);
+        Ok(files)
     }
 
     /// The name of a series that is most like this one.

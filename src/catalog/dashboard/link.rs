@@ -1,0 +1,73 @@
+//! The way from one dashboard to another, with what was chosen and the time range.
+
+use serde_json::{Value, json};
+
+use crate::catalog::Text;
+
+/// To another dashboard, or to the same with another choice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    pub title: Text,
+    pub uid: Text,
+    /// Variables to set there, with what to: text with Grafana's variables, as `${__field.labels.hpa}`.
+    pub variables: Vec<(Text, Text)>,
+}
+
+// === impl Link ===
+
+impl Link {
+    pub fn to(uid: impl Into<Text>, title: impl Into<Text>) -> Self {
+        Self { title: title.into(), uid: uid.into(), variables: Vec::new() }
+    }
+
+    /// With a variable there set to what the series has as this label.
+    pub fn with_label(mut self, variable: &'static str, label: &str) -> Self {
+        self.variables.push((variable.into(), format!("${{__field.labels.{label}}}").into()));
+        self
+    }
+
+    /// With a variable there set to what the row of a table has in the column of this title, which is one word.
+    pub fn with_cell(mut self, variable: &'static str, title: &str) -> Self {
+        self.variables.push((variable.into(), format!("${{__data.fields.{title}}}").into()));
+        self
+    }
+
+    /// Relative to Grafana's own address, which sees to a path in front of it.
+    pub(super) fn address(&self) -> String {
+        let variables: String = self.variables.iter().map(|(name, value)| format!("&var-{name}={value}")).collect();
+        format!("/d/{}?${{__url_time_range}}&var-datasource=${{datasource}}{variables}", self.uid)
+    }
+
+    pub(super) fn json(&self) -> Value {
+        json!({"title": self.title, "url": self.address(), "targetBlank": false})
+    }
+}
+
+/// A menu of all dashboards with a tag.
+pub(super) fn menu(title: &str, tag: &str) -> Value {
+    json!({
+        "title": title,
+        "type": "dashboards",
+        "tags": [tag],
+        "asDropdown": true,
+        "includeVars": true,
+        "keepTime": true,
+        "targetBlank": false,
+        "icon": "external link",
+        "tooltip": "",
+        "url": ""
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_keeps_the_time_and_the_data_source() {
+        let link = Link::to("plimsoll-hpa", "Why").with_label("hpa", "hpa").with_cell("hpa_namespace", "Namespace");
+        let expected = "/d/plimsoll-hpa?${__url_time_range}&var-datasource=${datasource}\
+                        &var-hpa=${__field.labels.hpa}&var-hpa_namespace=${__data.fields.Namespace}";
+        assert_eq!(link.address(), expected);
+    }
+}

@@ -1,0 +1,6 @@
+//! Rules that a Prometheus evaluates: series it records.
+
+mod recording;
+mod slo;
+
+pub use recording::{Recording, Recordings, recordings};
