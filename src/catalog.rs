@@ -7,6 +7,7 @@
 
 mod expression;
 mod files;
+pub mod lint;
 mod metric;
 mod platform;
 mod plimsoll;
@@ -74,7 +75,9 @@ impl Catalog {
     /// # Errors
     /// When a query is wrong.
     pub fn files(&self) -> Result<Files, Problem> {
-        Ok(Files::default())
+        let files = Files::default();
+        lint::refuse(&files, self)?;
+        Ok(files)
     }
 
     /// The name of a series that is most like this one.
