@@ -8,6 +8,7 @@
 mod definition;
 mod expression;
 mod files;
+pub mod lint;
 mod metric;
 mod platform;
 mod plimsoll;
@@ -88,6 +89,7 @@ impl Catalog {
     pub fn files(&self) -> Result<Files, Problem> {
         let mut files = Files::default();
         files.extend(dashboard::files(self)?);
+        lint::refuse(&files, self)?;
         Ok(files)
     }
 
