@@ -302,12 +302,15 @@ async fn answer(State(shared): State<Shared>, uri: Uri, Query(query): Query<BTre
     match *rest {
         [resource] => collection(shared, resource, None, &query),
         ["namespaces", namespace, resource] => collection(shared, resource, Some(namespace), &query),
-        ["namespaces", namespace, resource, name] => {
-            let key = (resource.to_owned(), namespace.to_owned(), name.to_owned());
-            shared.lock().objects.get(&key).map_or_else(not_found, |object| axum::Json(object).into_response())
-        }
+        [resource, name] => object(&shared, (resource, "", name)),
+        ["namespaces", namespace, resource, name] => object(&shared, (resource, namespace, name)),
         _ => not_found(),
     }
+}
+
+fn object(shared: &Shared, (resource, namespace, name): (&str, &str, &str)) -> Response {
+    let key = (resource.to_owned(), namespace.to_owned(), name.to_owned());
+    shared.lock().objects.get(&key).map_or_else(not_found, |object| axum::Json(object).into_response())
 }
 
 fn collection(shared: Shared, resource: &str, namespace: Option<&str>, query: &BTreeMap<String, String>) -> Response {
