@@ -36,6 +36,8 @@ mod discovery;
 mod process;
 // The image: built by its Dockerfile, and run as a container.
 mod image;
+// What Plimsoll tells of itself: of autoscalers, sources, requests; and that the catalogue has all of it.
+mod own_metrics;
 // The OpenAPI documents: consistent, true of the answers, and found by kubectl explain.
 mod openapi;
 // The doctor: each fault of a cluster is named, and what is well is not.
