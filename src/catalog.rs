@@ -24,6 +24,8 @@ pub struct Catalog {
     metrics: BTreeMap<String, Metric>,
     /// Names of series, with the metric each is of.
     series: BTreeMap<String, String>,
+    /// Where the links of alerts lead.
+    pub links: rule::Links,
 }
 
 // === impl Catalog ===
@@ -82,7 +84,11 @@ impl Catalog {
     /// # Errors
     /// When a query is wrong.
     pub fn files(&self) -> Result<Files, Problem> {
-        Ok(Files::default())
+        let mut files = Files::default();
+        files.extend(rule::files(self)?);
+        // Last: it has what is among the others.
+        files.extend(rule::mixin(&files));
+        Ok(files)
     }
 
     /// The name of a series that is most like this one.
