@@ -330,7 +330,6 @@ async fn answer(
     }
     match *rest {
         [resource] => collection(shared, resource, None, &query),
-        [resource, name] => object(&shared, resource, "", name),
         ["namespaces", namespace, resource] => collection(shared, resource, Some(namespace), &query),
         [resource, name] => object(&shared, (resource, "", name)),
         ["namespaces", namespace, resource, name] => object(&shared, (resource, namespace, name)),
