@@ -17,7 +17,7 @@ image: ## The container image plimsoll:VERSION, by buildah or docker; ARGS goes 
 	./deploy/docker/image $(ARGS)
 
 static: setup ## The static binary and the files of the image, for the tests
-	./deploy/docker/build "$${CARGO_TARGET_DIR:-target}/tmp/builder/image"
+	PROFILE=plain ./deploy/docker/build "$${CARGO_TARGET_DIR:-target}/tmp/builder/image"
 
 test: setup lint static ## Install what the tests need and run everything
 	$(CARGO) test --lib --test tests

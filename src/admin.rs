@@ -4,9 +4,12 @@
 
 mod exposition;
 mod health;
+mod metrics;
 mod pods;
 mod status;
 mod targets;
+
+pub use metrics::Checks;
 
 use std::sync::Arc;
 
@@ -79,7 +82,7 @@ fn pages() -> [(&'static str, MethodRouter<Admin>); 10] {
         ("/healthz/{check}", get(health::one)),
         (health::READYZ, get(health::all)),
         ("/readyz/{check}", get(health::one)),
-        ("/metrics", get(metrics)),
+        ("/metrics", get(own_metrics)),
         ("/status/targets", get(targets::json)),
         ("/status", get(status::page)),
         ("/status.css", get(status::style)),
@@ -87,7 +90,7 @@ fn pages() -> [(&'static str, MethodRouter<Admin>); 10] {
 }
 
 /// The own metrics: OpenMetrics where the client takes it, the text format otherwise.
-async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+async fn own_metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let (content_type, body) = exposition::encode(&admin.registry, accept.contains("application/openmetrics-text"));
     ([(header::CONTENT_TYPE, content_type)], body).into_response()

@@ -5,8 +5,10 @@
 //! whose metrics and labels are in the catalogue; one that asks for anything else is refused when it is made, so that a
 //! dashboard cannot ask for what nobody exposes. Nothing here reads a clock, a file or the network.
 
+mod definition;
 mod expression;
 mod files;
+pub mod lint;
 mod metric;
 mod platform;
 mod plimsoll;
@@ -16,6 +18,7 @@ pub mod rule;
 
 use std::collections::BTreeMap;
 
+pub use definition::Defined;
 pub use expression::{Expression, Labels, Problem, Selector};
 pub use files::Files;
 pub use metric::{Kind, Label, Metric, Origin, Text, Unit};
@@ -86,6 +89,7 @@ impl Catalog {
     pub fn files(&self) -> Result<Files, Problem> {
         let mut files = Files::default();
         files.extend(dashboard::files(self)?);
+        lint::refuse(&files, self)?;
         Ok(files)
     }
 

@@ -22,7 +22,10 @@ mod text_file;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use file::schema;
-pub use metric::{Aggregation, Combine, Definition, Level, Matchers, RangeBoundary, Shape, Sharing, Side};
+pub use metric::{
+    Aggregation, Bound, Combine, Definition, Level, Matchers, RangeBoundary, Selection, Severity, Shape, Sharing, Side,
+    Threshold,
+};
 pub use name::url as check_url;
 pub use omissions::{Omissions, one_line, with_causes};
 pub use rate_limit::{RateLimits, Tier, Tiers};

@@ -18,6 +18,7 @@
 //! evaluates windows ([`aggregate`]) and merges what the targets of an object contribute. [`serving`] is
 //! the HTTPS listener with its certificate, its [`serving::authentication`] and [`serving::authorization`], [`admin`] the pages about Plimsoll itself, and [`server`]
 //! wires all of it.
+//! [`autoscaling`] follows the HorizontalPodAutoscalers, read-only, and shows in the own metrics what each asks for and what it gets.
 //! Beside the pipeline stand [`hpa`], the autoscaler's algorithm as a pure function, [`doctor`], which examines an
 //! installation from outside, and [`demo`].
 //!
@@ -107,6 +108,7 @@ pub mod credential;
 
 pub mod aggregate;
 pub mod api;
+pub mod autoscaling;
 pub mod client;
 pub mod discovery;
 pub mod exposition;

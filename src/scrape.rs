@@ -6,8 +6,10 @@
 mod content;
 mod metrics;
 mod negotiation;
+mod sources;
 
 pub use metrics::Metrics;
+pub use sources::Sources;
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -28,11 +30,14 @@ use crate::exposition;
 use crate::model::{Inventory, Labels, Scraping, Target, TargetId, Timestamp, canonical_bound, redacted};
 use crate::storage::{self, Bounds, Failure, Health, IssueKind, Scrape, Storage, TargetStore, Wanted};
 use content::Content;
+use metrics::JobMetrics;
 
 /// How to scrape under one configuration.
 pub struct Plan {
     wanted: Arc<Wanted>,
     limits: Limits,
+    /// Names of the jobs.
+    jobs: Vec<Arc<str>>,
 }
 
 /// How targets that are scraped alike are asked.
@@ -67,6 +72,7 @@ struct Loop {
     plan: watch::Receiver<Arc<Plan>>,
     clock: Clock,
     metrics: Metrics,
+    job_metrics: JobMetrics,
 }
 
 /// Pages above this size are parsed on a thread of their own (at some 500 MB/s, half a millisecond).
@@ -76,7 +82,8 @@ const INLINE_SIZE_MAX: usize = 256 << 10;
 
 impl Plan {
     pub fn new(config: &Config) -> Self {
-        Self { wanted: Arc::new(wanted(config)), limits: config.limits.clone() }
+        let jobs = config.jobs.iter().map(|job| Arc::from(&*job.name)).collect();
+        Self { wanted: Arc::new(wanted(config)), limits: config.limits.clone(), jobs }
     }
 
     fn bounds(&self) -> Bounds {
@@ -130,10 +137,13 @@ impl Scraper {
     pub async fn run(self, mut inventory: watch::Receiver<Arc<Inventory>>, shutdown: CancellationToken) {
         let (loops, accesses) = (HashMap::new(), HashMap::new());
         let mut fleet = Fleet { loops, accesses, tasks: JoinSet::new(), is_known: false, shutdown };
+        let mut plan = self.plan.clone();
         loop {
             let current = inventory.borrow_and_update().clone();
+            // A plan is there before the targets that are found by it.
+            self.metrics.follow(&plan.borrow_and_update().jobs);
             self.reconcile(&current, &mut fleet);
-            while fleet.is_unchanged(&mut inventory).await {}
+            while fleet.is_unchanged(&mut inventory, &mut plan).await {}
             if fleet.shutdown.is_cancelled() || inventory.has_changed().is_err() {
                 break;
             }
@@ -172,6 +182,7 @@ impl Scraper {
     fn new_loop(&self, target: Arc<Target>, access: Arc<Access>, joined: Option<Timestamp>) -> Loop {
         Loop {
             access,
+            job_metrics: self.metrics.of(&target.job),
             store: self.storage.open(&target.id, joined),
             target,
             plan: self.plan.clone(),
@@ -198,10 +209,15 @@ impl Fleet {
     }
 
     /// Waits for something to happen; `true` when it was only a loop that ended, as cancelled ones do.
-    async fn is_unchanged(&mut self, inventory: &mut watch::Receiver<Arc<Inventory>>) -> bool {
+    async fn is_unchanged(
+        &mut self,
+        inventory: &mut watch::Receiver<Arc<Inventory>>,
+        plan: &mut watch::Receiver<Arc<Plan>>,
+    ) -> bool {
         tokio::select! {
             () = self.shutdown.cancelled() => false,
             _ = inventory.changed() => false,
+            Ok(()) = plan.changed() => false,
             Some(ended) = self.tasks.join_next() => {
                 ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
                 true
@@ -240,7 +256,7 @@ impl Loop {
         self.metrics.duration.observe(duration.as_secs_f64());
         match outcome {
             Ok(issues) => {
-                self.metrics.succeeded();
+                self.job_metrics.succeeded();
                 issues.into_iter().for_each(|kind| self.metrics.issue(kind));
             }
             Err(failure) => self.fail(failure, time, duration),
@@ -290,7 +306,7 @@ impl Loop {
 
     /// Records a failure; only the first of a row is logged, the counter has them all.
     fn fail(&self, failure: Failure, time: Timestamp, duration: Duration) {
-        self.metrics.failed(failure.reason);
+        self.job_metrics.failed(failure.reason);
         tracing::Span::current().record("otel.status_code", "ERROR");
         let mut store = storage::lock(&self.store);
         if store.state.failure.as_ref().map(|before| before.reason) != Some(failure.reason) {

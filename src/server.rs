@@ -2,6 +2,7 @@
 
 mod access;
 mod certificate;
+mod process;
 mod readiness;
 mod reload;
 
@@ -20,20 +21,25 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::util::MapErrLayer;
 
-use crate::admin::{Admin, Check};
+use crate::admin::{Admin, Check, Checks};
 use crate::api::{self, Api, Status};
+use crate::autoscaling::{Autoscaling, Board};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::credential;
 use crate::discovery::{self, Discovery, SourceStates};
 use crate::model::Inventory;
-use crate::scrape::{self, Plan, Scraper};
+use crate::scrape::{self, Plan, Scraper, Sources};
 use crate::serving::authentication::TrustWatch;
 use crate::serving::rate_limits::RateLimits;
-use crate::serving::{self, BindError, CertificateError, Clients, Connections, Lifetimes, Limits, ServiceName};
+use crate::serving::{
+    self, BindError, CertificateError, Clients, Connections, Lifetimes, Limits, Registration, RegistrationMetrics,
+    ServiceName,
+};
 use crate::storage::Storage;
 use crate::telemetry;
 use access::Access;
+use process::Process;
 use reload::Reload;
 
 /// What the process is started with; changing any of it takes a restart.
@@ -105,10 +111,18 @@ struct Parts {
     inventory: watch::Receiver<Arc<Inventory>>,
     /// `None` without a cluster.
     trust: Option<TrustWatch>,
+    /// As before.
+    looks: Option<Looks>,
     router: Router,
 }
 
-/// Prefix of every own metric.
+/// What looks at the cluster for the own metrics alone.
+struct Looks {
+    autoscaling: Autoscaling,
+    registration: Registration,
+}
+
+/// Prefix of every own metric, but for those of the process.
 const PREFIX: &str = "plimsoll";
 
 /// A kube-apiserver that is there answers at once; the rest is a network that drops packets.
@@ -126,15 +140,17 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     let Options { config, config_file, address, certificate, kubernetes, limits, drain_timeout, clock } = options;
     let cluster = kubernetes.map(client).transpose()?;
     let clients = if cluster.is_some() { Clients::Authenticated } else { Clients::Local };
-    let mut registry = Registry::with_prefix(PREFIX);
-    let (certificate, keeper) = certificate.start(cluster.as_ref(), &clock, &mut registry)?;
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Process { started: clock.now() }));
+    let own = registry.sub_registry_with_prefix(PREFIX);
+    let (certificate, keeper) = certificate.start(cluster.as_ref(), &clock, own)?;
     let mut listener = serving::bind_with(address, clients, limits).await?;
     listener.answer = |oversize| Status::too_large(oversize.code(), oversize).into_response();
     let (address, certificate_pem) = (listener.address, certificate.pem());
     let standing = readiness::certificate(certificate.standing(), clock.clone());
     let connections = listener.connections.clone();
-    connections.register(&mut registry);
-    let Parts { reload, discovery, scraper, inventory, trust, router } =
+    connections.register(own);
+    let Parts { reload, discovery, scraper, inventory, trust, looks, router } =
         Parts::build(config, config_file, &clock, cluster, registry, standing, connections);
     let mut tasks = JoinSet::new();
     tasks.spawn(named("reload", reload.run(shutdown.clone())));
@@ -142,6 +158,10 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     tasks.spawn(named("scrape", scraper.run(inventory, shutdown.clone())));
     if let Some(trust) = trust {
         tasks.spawn(named("authentication", trust.run(shutdown.clone())));
+    }
+    if let Some(Looks { autoscaling, registration }) = looks {
+        tasks.spawn(named("autoscaling", autoscaling.run(shutdown.clone())));
+        tasks.spawn(named("registration", registration.run(shutdown.clone())));
     }
     if let Some(keeper) = keeper {
         tasks.spawn(named("certificate", keeper.run(shutdown.clone())));
@@ -185,19 +205,20 @@ impl Parts {
         config_file: Option<PathBuf>,
         clock: &Clock,
         cluster: Option<kube::Client>,
-        mut registry: Registry,
+        mut all: Registry,
         certificate: Check,
         connections: Connections,
     ) -> Self {
-        register_build(&mut registry);
+        let registry = all.sub_registry_with_prefix(PREFIX);
+        register_build(registry);
         let storage = Storage::default();
         registry.register_collector(Box::new(storage.clone()));
         let sources = SourceStates::default();
         let (publish_plan, plan) = watch::channel(Arc::new(Plan::new(&config)));
         let (publish_config, config) = watch::channel(Arc::new(config));
         let (publish, inventory) = watch::channel(Arc::new(Inventory::default()));
-        let reload = Reload::new(config_file, publish_config, publish_plan, &mut registry, clock);
-        let access = cluster.clone().map(|client| Access::new(client, clock, &mut registry));
+        let reload = Reload::new(config_file, publish_config, publish_plan, registry, clock);
+        let access = cluster.clone().map(|client| Access::new(client, clock, registry));
         let mut checks = vec![
             reload.check(),
             readiness::discovery(sources.clone()),
@@ -206,15 +227,29 @@ impl Parts {
             certificate,
         ];
         checks.extend(access.iter().flat_map(Access::checks));
-        let (states, metrics) = (sources.clone(), discovery::Metrics::register(&mut registry));
+        let looks = cluster.clone().map(|client| {
+            let board = Board::new(clock.clone());
+            registry.register_collector(Box::new(board.clone()));
+            let (metrics, api_services) = (RegistrationMetrics::register(registry), certificate::api_services());
+            let registration = Registration { client: client.clone(), api_services, metrics };
+            let (config, inventory, storage) = (config.clone(), inventory.clone(), storage.clone());
+            let autoscaling = Autoscaling { client, config, inventory, storage, clock: clock.clone(), board };
+            Looks { autoscaling, registration }
+        });
+        let (states, metrics) = (sources.clone(), discovery::Metrics::register(registry));
         let discovery = Discovery { config: config.clone(), publish, states, clock: clock.clone(), metrics, cluster };
-        let metrics = scrape::Metrics::register(&mut registry);
+        let (jobs, shared, times) = (plan.clone(), storage.clone(), clock.clone());
+        let jobs = Sources { plan: jobs, inventory: inventory.clone(), storage: shared, clock: times };
+        registry.register_collector(Box::new(jobs));
+        let metrics = scrape::Metrics::register(registry);
         let scraper = Scraper { storage: storage.clone(), plan, clock: clock.clone(), metrics };
         let limits = RateLimits::new(config.clone(), connections, |too_many| {
             Status::too_many_requests(too_many, too_many.retry_after_seconds()).into_response()
         });
-        let api_metrics = api::Metrics::register(&mut registry);
-        let (checks, registry) = (Arc::new(checks), Arc::new(registry));
+        let api_metrics = api::Metrics::register(registry);
+        let checks = Arc::new(checks);
+        registry.register_collector(Box::new(Checks(checks.clone())));
+        let registry = Arc::new(all);
         let (shared, times) = (storage.clone(), clock.clone());
         let admin = Admin { checks, registry, inventory: inventory.clone(), storage: shared, sources, clock: times };
         let (metrics, pages) = (api_metrics, admin.paths().into());
@@ -223,7 +258,7 @@ impl Parts {
         let router = access.iter().fold(router, |router, access| access.guard(router, &limits));
         let router = router.layer(middleware::from_fn(telemetry::correlate));
         let trust = access.map(|access| access.watch);
-        Self { reload, discovery, scraper, inventory, trust, router }
+        Self { reload, discovery, scraper, inventory, trust, looks, router }
     }
 }
 

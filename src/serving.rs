@@ -12,12 +12,14 @@ mod connection;
 mod connections;
 mod descriptors;
 mod frames;
+pub mod gate;
 mod health_paths;
 mod limits;
 mod metrics;
 mod network;
 mod rate;
 pub mod rate_limits;
+mod registration;
 mod restraint;
 pub mod review;
 mod socket;
@@ -31,6 +33,7 @@ pub use certificate::{
 pub use connection::Oversize;
 pub use connections::{Connections, Origin};
 pub use limits::Limits;
+pub use registration::{Registration, RegistrationMetrics};
 
 use std::io;
 use std::net::SocketAddr;

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::IntoResponse;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router, middleware};
 use plimsoll::clock::Clock;
 use plimsoll::model::Timestamp;
 use plimsoll::serving::authentication::{
-    Anchors, Authentication, ClientTrust, Metrics, Refusal, RequestHeaderTrust, Tokens, Trust, User, authenticate,
+    Anchors, Authentication, ClientTrust, Metrics, Refusal, RequestHeaderTrust, Tokens, Trust, User,
 };
 use plimsoll::serving::review::{self, Reviews};
 use plimsoll::serving::{self, Certificate, Clients};
@@ -126,14 +128,25 @@ fn router(trust: watch::Receiver<Trust>, clock: Clock, api: &KubeApi) -> Router 
     let answer = |refusal: Refusal| (StatusCode::UNAUTHORIZED, refusal.to_string()).into_response();
     let tokens = Tokens::new(reviews, clock.clone());
     let state = Authentication::new(trust, tokens, clock, Metrics::register(&mut registry), answer);
-    let told = async |Extension(user): Extension<User>, headers: HeaderMap| {
+    let told = async |Extension(user): Extension<Arc<User>>, headers: HeaderMap| {
         let is_credential = |name: &String| name.contains("remote") || name == "authorization";
         let mut names: Vec<_> = headers.keys().map(ToString::to_string).filter(is_credential).collect();
         names.sort_unstable();
-        format!("{} {} {:?} {:?} {names:?}", user.name, user.uid.unwrap_or_default(), user.groups, user.extra)
+        let uid = user.uid.as_deref().unwrap_or_default();
+        format!("{} {uid} {:?} {:?} {names:?}", user.name, user.groups, user.extra)
     };
     let router = Router::new().route("/livez", get(told)).route("/apis", get(told));
-    router.layer(middleware::from_fn_with_state(state, authenticate))
+    router.layer(middleware::from_fn_with_state(state, authenticated))
+}
+
+async fn authenticated(State(state): State<Authentication>, mut request: Request, next: Next) -> Response {
+    match state.user(&mut request).await {
+        Ok(user) => {
+            request.extensions_mut().insert(user);
+            next.run(request).await
+        }
+        Err(refusal) => state.answer(refusal),
+    }
 }
 
 #[tokio::test]
@@ -380,8 +393,9 @@ async fn a_kube_apiserver_that_never_answers_holds_no_request_for_long() {
         (answer.code, answer.body.contains("too many others"), answer.body.contains("does not answer in time"))
     };
     let asked = async {
-        // A try lasts ten seconds.
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        // A try lasts ten seconds, so those of the first two are at one time.
+        eventually(async || server.api.asked().len(), |asked| *asked > 0).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
         server.api.asked().len()
     };
     let (all, asked) = tokio::join!(futures::future::join_all((0..600).map(ask)), asked);

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use plimsoll::config::reader::read;
 use plimsoll::config::{
-    self, Aggregation, Credentials, Level, RangeBoundary, Role, ScrapeProtocol, SecretText, Shape, Tier,
+    self, Aggregation, Bound, Credentials, Level, RangeBoundary, Role, ScrapeProtocol, SecretText, Severity, Shape,
+    Threshold, Tier,
 };
 use serde_json::Value;
 
@@ -201,6 +202,20 @@ fn sources_in_the_cluster_reach_the_configuration() {
     let is_meant = |tier| narrow.selector.matches(|key| Some(if key == "app" { "agents" } else { tier }));
     assert!(is_meant("gold") && !is_meant("test"));
     assert!(wide.namespaces.is_empty() && wide.selector.is_empty());
+}
+
+#[test]
+fn thresholds_come_with_their_severity_the_more_urgent_last() {
+    let config = fixture("thresholds.good.yaml");
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    let (warning, critical) = (Severity::Warning, Severity::Critical);
+    let expected = [
+        Threshold { severity: warning, bound: Bound::Above(100.0), lasting: minutes(5) },
+        Threshold { severity: critical, bound: Bound::Above(500.0), lasting: minutes(10) },
+    ];
+    assert_eq!(config.metrics[0].thresholds, expected);
+    let bounds: Vec<_> = config.metrics[1].thresholds.iter().map(|threshold| threshold.bound).collect();
+    assert_eq!(bounds, [Bound::Below(10.0), Bound::Below(0.0)]);
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn read(path: &str) -> String {
 /// The binary as Cargo built it, before it was laid out for the image.
 fn binary() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the folder of builds");
-    target.join(format!("{}-unknown-linux-musl/dist/plimsoll", std::env::consts::ARCH))
+    target.join(format!("{}-unknown-linux-musl/plain/plimsoll", std::env::consts::ARCH))
 }
 
 /// The files the binary was made of, as Cargo noted them beside it.

@@ -4,6 +4,8 @@
 //! The first two say that the process answers, and nothing that goes wrong elsewhere fails them: a kubelet would end the
 //! process for it. Only the last asks the readiness checks. Strangers are told which of them fail, and not why.
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::extract::{MatchedPath, Path, Query, State};
 use axum::http::{StatusCode, header};
@@ -18,7 +20,7 @@ pub(super) const HEALTHZ: &str = "/healthz";
 pub(super) const READYZ: &str = "/readyz";
 
 /// Who asks; `None` without a cluster, where only this machine can.
-type Asker = Option<Extension<User>>;
+type Asker = Option<Extension<Arc<User>>>;
 
 /// The check that succeeds whenever it is asked.
 const PING: &str = "ping";

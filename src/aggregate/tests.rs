@@ -29,6 +29,7 @@ fn definition(shape: Shape, split_by: &[&str]) -> Definition {
         split_by: split_by.iter().map(|label| (*label).to_owned()).collect(),
         min_coverage: 0.8,
         aggregation: Aggregation::Exact,
+        thresholds: Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fmt;
+use std::time::Duration;
 
 use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::{self, Expr, LabelModifier, VectorMatchCardinality, VectorSelector};
@@ -46,6 +47,8 @@ pub enum Labels {
 /// Grafana's durations, and in what form they pass the parser: durations that nobody writes.
 const DURATIONS: [(&str, &str); 3] =
     [("$__rate_interval", "22m17s"), ("$__range", "23m19s"), ("$__interval", "24m23s")];
+/// `$__rate_interval` as it is in the tree.
+pub(super) const RATE_INTERVAL: Duration = Duration::from_secs(22 * 60 + 17);
 
 // === impl Expression ===
 
@@ -62,6 +65,11 @@ impl Expression {
 
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// As it was parsed, with Grafana's durations filled in.
+    pub(super) fn tree(&self) -> &Expr {
+        &self.tree
     }
 
     /// Refuses what asks for a series or a label that is not in the catalogue.

@@ -1,5 +1,7 @@
 //! `plimsoll artifacts`: the dashboards and rules that belong to the metrics, made, checked, packed and shipped.
 
+mod lint;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,6 +22,8 @@ pub struct Args {
 enum Command {
     /// Write dashboards, rules, runbooks and what loads them.
     Generate(Generate),
+    /// Judge dashboards of your own by the rules of the shipped ones.
+    Lint(lint::Args),
 }
 
 #[derive(Debug, Parser)]
@@ -37,6 +41,7 @@ struct Generate {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::Generate(args) => generate(args),
+        Command::Lint(args) => lint::run(args),
     }
 }
 

@@ -300,6 +300,9 @@ pub struct Metric {
     /// How windows of samples become numbers; replaces the `aggregation` of the file as a whole. Default: that of the
     /// file.
     pub aggregation: Option<Aggregation>,
+    /// Values from which on somebody should know; `plimsoll artifacts generate` makes alerts of them. Default: none.
+    #[serde(default)]
+    pub thresholds: Thresholds,
     /// A gauge of waiting work.
     pub queue: Option<Queue>,
     /// The newest samples of a gauge.
@@ -310,6 +313,36 @@ pub struct Metric {
     pub quantile: Option<Quantile>,
     /// One sum over another.
     pub ratio: Option<Ratio>,
+}
+
+/// The values of a workload from which on somebody should know, by how much it hurries.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Thresholds {
+    /// To be looked at in working hours. Default: none.
+    pub warning: Option<Threshold>,
+    /// To be looked at now. Default: none.
+    pub critical: Option<Threshold>,
+}
+
+/// The keys of [`Thresholds`].
+pub const SEVERITIES: [&str; 2] = ["warning", "critical"];
+
+/// The keys of [`Threshold`] of which exactly one is given.
+pub const BOUNDS: [&str; 2] = ["above", "below"];
+
+/// A bound, and how long a value has to be beyond it.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = one_of(&BOUNDS)))]
+pub struct Threshold {
+    /// Values greater than this are meant.
+    pub above: Option<f64>,
+    /// Values smaller than this are meant.
+    pub below: Option<f64>,
+    /// For how long without a break. Default: 5m.
+    #[serde(default = "five_minutes", rename = "for")]
+    pub lasting: Period,
 }
 
 /// How windows of samples become numbers.

@@ -22,6 +22,29 @@ pub struct Definition {
     /// Least share of the targets of an object that must have data, in `0.0..=1.0`. Default 0.8.
     pub min_coverage: f64,
     pub aggregation: Aggregation,
+    /// The more urgent last.
+    pub thresholds: Vec<Threshold>,
+}
+
+/// A value of a workload from which on somebody should know.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Threshold {
+    pub severity: Severity,
+    pub bound: Bound,
+    /// How long without a break.
+    pub lasting: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    Warning,
+    Critical,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bound {
+    Above(f64),
+    Below(f64),
 }
 
 /// What is computed from which series.

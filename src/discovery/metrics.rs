@@ -7,6 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::discovery::kubernetes;
+use crate::discovery::source::Source;
 use crate::model::Inventory;
 
 /// Own metrics of discovery.
@@ -39,6 +40,10 @@ impl Metrics {
             publications: Counter::default(),
             kubernetes,
         };
+        for mechanism in Source::MECHANISMS {
+            drop(metrics.refreshes.get_or_create(&MechanismLabel { mechanism }));
+            drop(metrics.failures.get_or_create(&MechanismLabel { mechanism }));
+        }
         registry.register("discovery_targets", "Targets of all sources within the limit", metrics.targets.clone());
         registry.register(
             "discovery_targets_over_limit",
@@ -63,9 +68,8 @@ impl Metrics {
     pub(super) fn count(&self, mechanism: &'static str, success: bool) {
         let label = MechanismLabel { mechanism };
         self.refreshes.get_or_create(&label).inc();
-        let failures = self.failures.get_or_create(&label);
         if !success {
-            failures.inc();
+            self.failures.get_or_create(&label).inc();
         }
     }
 

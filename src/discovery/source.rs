@@ -82,6 +82,9 @@ impl Source {
         sources
     }
 
+    pub(super) const MECHANISMS: [&'static str; 4] = ["static", "file_sd", "http_sd", "kubernetes_sd"];
+
+    /// One of [`Self::MECHANISMS`].
     pub(super) fn mechanism(&self) -> &'static str {
         match self {
             Self::Static { .. } => "static",

@@ -12,7 +12,7 @@ use crate::api::{CUSTOM_GROUP, EXTERNAL_GROUP};
 use crate::config::one_line;
 use crate::doctor::facts::{Item, Plurals};
 use crate::model::quantity;
-use crate::model::selector::Selector;
+use crate::model::selector::{self, Selector};
 use crate::model::{GroupResource, Timestamp};
 
 /// A metric of another API than ours is `None`: Resource and ContainerResource.
@@ -136,22 +136,11 @@ fn item(entry: Entry) -> Result<Item, String> {
     Ok(Item { name: entry.described_object.map(|object| object.name), milli, timestamp })
 }
 
-/// The text of a selector in the order in which Go writes it; `None` for one that is not set or empty.
+/// The text of a selector; `None` for one that is not set or empty.
 fn selector(selector: Option<&LabelSelector>) -> Result<Option<String>, String> {
-    let Some(LabelSelector { match_labels, match_expressions }) = selector else { return Ok(None) };
-    let mut terms: Vec<String> = match_labels.iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
-    for expression in match_expressions.iter().flatten() {
-        let (key, mut values) = (&expression.key, expression.values.clone().unwrap_or_default());
-        values.sort();
-        terms.push(match expression.operator.as_str() {
-            "In" => format!("{key} in ({})", values.join(",")),
-            "NotIn" => format!("{key} notin ({})", values.join(",")),
-            "Exists" => key.clone(),
-            "DoesNotExist" => format!("!{key}"),
-            other => return Err(one_line(&format_args!("{other:?} is no operator of a label selector"))),
-        });
-    }
-    let read = Selector::parse(&terms.join(",")).map_err(|error| one_line(&format_args!("its selector: {error}")))?;
+    let Some(selector) = selector else { return Ok(None) };
+    let text = selector::text(selector).map_err(|error| one_line(&error))?;
+    let read = Selector::parse(&text).map_err(|error| one_line(&format_args!("its selector: {error}")))?;
     Ok((!read.is_empty()).then(|| read.to_string()))
 }
 

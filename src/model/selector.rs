@@ -25,6 +25,11 @@ pub struct Error {
     message: String,
 }
 
+/// What stands in the place of an operator.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no operator of a label selector")]
+pub struct UnknownOperator(pub String);
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Requirement {
     key: String,
@@ -165,6 +170,27 @@ impl Selector {
 }
 
 /// The text that Go writes: ordered by key, without blanks that are not needed.
+/// The text of a selector in the form that objects have, in the order in which Go writes it; empty for all.
+///
+/// # Errors
+/// When an operator is none.
+pub fn text(selector: &LabelSelector) -> Result<String, UnknownOperator> {
+    let LabelSelector { match_labels, match_expressions } = selector;
+    let mut terms: Vec<String> = match_labels.iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
+    for expression in match_expressions.iter().flatten() {
+        let (key, mut values) = (&expression.key, expression.values.clone().unwrap_or_default());
+        values.sort();
+        terms.push(match expression.operator.as_str() {
+            "In" => format!("{key} in ({})", values.join(",")),
+            "NotIn" => format!("{key} notin ({})", values.join(",")),
+            "Exists" => key.clone(),
+            "DoesNotExist" => format!("!{key}"),
+            other => return Err(UnknownOperator(other.to_owned())),
+        });
+    }
+    Ok(terms.join(","))
+}
+
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, requirement) in self.requirements.iter().enumerate() {

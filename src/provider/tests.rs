@@ -58,6 +58,7 @@ fn definition(name: &str, shape: Shape) -> Arc<Definition> {
         split_by: vec!["q".into()],
         min_coverage: 0.8,
         aggregation: Aggregation::Exact,
+        thresholds: Vec::new(),
     })
 }
 

@@ -11,7 +11,8 @@ use crate::api::{Details, Status};
 use crate::clock::Clock;
 use crate::serving::authentication::{self, Authentication, Refusal, Tokens, Trust, TrustWatch};
 use crate::serving::authorization::{self, Authorization, Denial};
-use crate::serving::rate_limits::{self, RateLimits};
+use crate::serving::gate::{self, Gate};
+use crate::serving::rate_limits::RateLimits;
 use crate::serving::review::{self, Reviews};
 use crate::telemetry::Reported;
 
@@ -49,14 +50,9 @@ impl Access {
 
     /// The router behind authorization, behind the rates of users, behind authentication, behind the rate of failures.
     pub(super) fn guard(&self, router: Router, limits: &RateLimits) -> Router {
-        let authorize = middleware::from_fn_with_state(self.authorization.clone(), authorization::authorize);
-        let authenticate = middleware::from_fn_with_state(self.authentication.clone(), authentication::authenticate);
-        let limit_users = middleware::from_fn_with_state(limits.clone(), rate_limits::limit_users);
-        let both = (limits.clone(), self.authentication.clone());
-        let limit_failures = middleware::from_fn_with_state(both, rate_limits::limit_failures);
-        // Each layer copies for each request what it stands before: of a router within a router that is one reference.
-        let router = Router::new().fallback_service(router);
-        router.layer(authorize).layer(limit_users).layer(authenticate).layer(limit_failures)
+        let gate = Gate::new(limits.clone(), self.authentication.clone(), self.authorization.clone());
+        // A layer copies for each request what it stands before: of a router within a router that is one reference.
+        Router::new().fallback_service(router).layer(middleware::from_fn_with_state(gate, gate::guard))
     }
 }
 

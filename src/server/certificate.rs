@@ -83,7 +83,7 @@ impl CertificateSource {
 }
 
 /// The names of the APIServices that lead to us: `<version>.<group>`.
-fn api_services() -> [String; 3] {
+pub(super) fn api_services() -> [String; 3] {
     [("v1beta1", CUSTOM_GROUP), ("v1beta2", CUSTOM_GROUP), ("v1beta1", EXTERNAL_GROUP)]
         .map(|(version, group)| format!("{version}.{group}"))
 }

@@ -30,9 +30,8 @@ pub use user::User;
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header;
-use axum::middleware::Next;
 use axum::response::Response;
 use tokio::sync::watch;
 
@@ -60,29 +59,8 @@ struct Parts {
 /// What a request shows of who asks.
 struct Shown {
     /// Whom certificate and headers name; nobody where there are none.
-    certified: Result<Option<(User, Method)>, Refusal>,
+    certified: Result<Option<(Arc<User>, Method)>, Refusal>,
     token: Result<Option<Token>, Refusal>,
-}
-
-/// Middleware: a request behind it has a [`User`] among its extensions, and no credentials any more. A response has the
-/// [`Refusal`] instead.
-pub async fn authenticate(State(authentication): State<Authentication>, mut request: Request, next: Next) -> Response {
-    let parts = &*authentication.0;
-    let shown = parts.take(&mut request);
-    let found = parts.user(shown).await;
-    parts.metrics.request(found.as_ref().map(|(_, method)| *method).map_err(|refusal| *refusal));
-    match found {
-        Ok((user, _)) => {
-            request.extensions_mut().insert(user);
-            next.run(request).await
-        }
-        Err(refusal) => {
-            parts.report(refusal);
-            let mut response = (parts.answer)(refusal);
-            response.extensions_mut().insert(refusal);
-            response
-        }
-    }
 }
 
 // === impl Authentication ===
@@ -97,6 +75,22 @@ impl Authentication {
         answer: fn(Refusal) -> Response,
     ) -> Self {
         Self(Arc::new(Parts { trust, tokens, clock, metrics, answer, refused: Restraint::default() }))
+    }
+
+    /// Who makes a request. It has no credentials any more.
+    ///
+    /// # Errors
+    /// Why it is nobody; that is noted in the log.
+    pub async fn user(&self, request: &mut Request) -> Result<Arc<User>, Refusal> {
+        let shown = self.0.take(request);
+        let found = self.0.user(shown).await;
+        self.0.metrics.request(found.as_ref().map(|(_, method)| *method).map_err(|refusal| *refusal));
+        found.map(|(user, _)| user).inspect_err(|refusal| self.0.report(*refusal))
+    }
+
+    /// What is answered to a request of nobody.
+    pub fn answer(&self, refusal: Refusal) -> Response {
+        (self.0.answer)(refusal)
     }
 
     /// Whether a client has shown a good certificate, or none. What was found holds for its connection.
@@ -118,10 +112,10 @@ impl Parts {
         };
         let certified = holder.and_then(|holder| match (holder, &anchors.front_proxy) {
             (Holder::FrontProxy(own), Some(trust)) => match (trust.user(request.headers()), own) {
-                (Err(Refusal::NoUser), Some(own)) => Ok(Some(((*own).clone(), Method::Certificate))),
-                (proxied, _) => Ok(Some((proxied?, Method::FrontProxy))),
+                (Err(Refusal::NoUser), Some(own)) => Ok(Some((own, Method::Certificate))),
+                (proxied, _) => Ok(Some((Arc::new(proxied?), Method::FrontProxy))),
             },
-            (Holder::User(user), _) => Ok(Some(((*user).clone(), Method::Certificate))),
+            (Holder::User(user), _) => Ok(Some((user, Method::Certificate))),
             (Holder::FrontProxy(_) | Holder::Nobody, _) => Ok(None),
         });
         // Anybody may ask how the process is, so nobody is asked whose a token is that came with it.
@@ -136,7 +130,7 @@ impl Parts {
     }
 
     /// The first who is known; anonymous is only who shows nothing at all.
-    async fn user(&self, shown: Shown) -> Result<(User, Method), Refusal> {
+    async fn user(&self, shown: Shown) -> Result<(Arc<User>, Method), Refusal> {
         if let Ok(Some(found)) = shown.certified {
             return Ok(found);
         }
@@ -144,7 +138,7 @@ impl Parts {
             return Ok((self.tokens.user(token).await?, Method::Token));
         }
         shown.certified?;
-        Ok((User::anonymous(), Method::Anonymous))
+        Ok((Arc::new(User::anonymous()), Method::Anonymous))
     }
 
     fn report(&self, refusal: Refusal) {

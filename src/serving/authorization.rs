@@ -13,9 +13,7 @@ pub use metrics::Metrics;
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::http::Uri;
-use axum::middleware::Next;
+use axum::http::{Method, Uri};
 use axum::response::Response;
 use futures::FutureExt;
 use k8s_openapi::api::authorization::v1::{SubjectAccessReview, SubjectAccessReviewSpec, SubjectAccessReviewStatus};
@@ -74,22 +72,6 @@ const ANONYMOUS_PLACES: usize = 4;
 /// A review as long as this is not worth its place in the cache, as in the API servers of Kubernetes.
 const CACHED_LENGTH_MAX: usize = 10_000;
 
-/// Middleware behind [`authenticate`](crate::serving::authentication::authenticate): a request behind it may be made.
-pub async fn authorize(State(authorization): State<Authorization>, request: Request, next: Next) -> Response {
-    let parts = &*authorization.0;
-    // Without the other middleware in front nobody is known.
-    let user = request.extensions().get::<User>().cloned().unwrap_or_else(User::anonymous);
-    let (outcome, denial) = match settled(&user, request.uri()) {
-        Some(outcome) => (outcome, None),
-        None => authorization.decide(user, Attributes::of(request.method(), request.uri())).await,
-    };
-    parts.metrics.request(outcome);
-    match denial {
-        None => next.run(request).await,
-        Some(denial) => (parts.answer)(denial),
-    }
-}
-
 // === impl Authorization ===
 
 impl Authorization {
@@ -101,17 +83,27 @@ impl Authorization {
         Self(Arc::new(Parts { reviews, lanes, fingerprints, decisions, clock, metrics, answer, denied, undecided }))
     }
 
-    async fn decide(&self, user: User, attributes: Attributes) -> (Outcome, Option<Denial>) {
-        match self.decision(&user, &attributes).await {
+    /// Whether a user may make a request; else what is answered.
+    pub(super) async fn admit(&self, user: &User, method: &Method, uri: &Uri) -> Result<(), Box<Response>> {
+        let (outcome, denial) = match settled(user, uri) {
+            Some(outcome) => (outcome, None),
+            None => self.decide(user, &Attributes::of(method, uri)).await,
+        };
+        self.0.metrics.request(outcome);
+        denial.map_or(Ok(()), |denial| Err(Box::new((self.0.answer)(denial))))
+    }
+
+    async fn decide(&self, user: &User, attributes: &Attributes) -> (Outcome, Option<Denial>) {
+        match self.decision(user, attributes).await {
             Ok(Decision::Allowed) => (Outcome::Allowed, None),
             Ok(Decision::Denied(reason)) => {
-                let denial = Denial::forbidden(&user.name, &attributes, &reason);
-                self.0.report(&denial, &user);
+                let denial = Denial::forbidden(&user.name, attributes, &reason);
+                self.0.report(&denial, user);
                 (Outcome::Denied, Some(denial))
             }
             Err(failure) => {
-                let denial = Denial::undecided(&user.name, &attributes, failure);
-                self.0.report(&denial, &user);
+                let denial = Denial::undecided(&user.name, attributes, failure);
+                self.0.report(&denial, user);
                 (Outcome::Undecided, Some(denial))
             }
         }

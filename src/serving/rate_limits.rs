@@ -1,4 +1,4 @@
-//! How many requests a client may make, by its tier: the layers around authentication.
+//! How many requests a client may make, by its tier: what stands before authentication and behind it.
 //!
 //! A request comes in with the [`Origin`] of its connection; it goes on, or is answered with 429 and the time after
 //! which to ask again. Whoever runs the cluster is never limited, and neither are probes: a kube-apiserver that was told
@@ -8,9 +8,8 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header;
-use axum::middleware::Next;
 use axum::response::Response;
 use governor::Quota;
 use tokio::sync::watch;
@@ -49,49 +48,24 @@ pub enum TooMany {
     Failures { wait: Duration },
 }
 
+/// A request that shows a token or a certificate that may turn out to be bad, until that is judged.
+pub(super) struct Attempt {
+    origin: Origin,
+    peer: Peer,
+    /// Counts its token among those that are being judged.
+    _judging: Option<Judging>,
+}
+
 /// The window of all tiers.
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// A kube-apiserver judges a token in less.
 const TOKEN_WAIT: Duration = Duration::from_secs(1);
 
-/// Layer around authentication: an address that keeps failing is not listened to for a while, and has few tokens judged at
-/// a time. That holds for who shows a token or a bad certificate; who shows a good one, or nothing, does not pay for its
-/// neighbours.
-pub async fn limit_failures(
-    State((limits, authentication)): State<(RateLimits, Authentication)>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let Some((origin, peer)) = ends(&request) else { return next.run(request).await };
-    let certificate = authentication.recognize(&peer);
-    if peer.is_front_proxy() {
-        origin.promote(Standing::FrontProxy);
-    }
-    if !is_risky(certificate, &request) {
-        return next.run(request).await;
-    }
-    match admit(&origin, &request) {
-        Ok(judging) => drop(request.extensions_mut().insert(judging)),
-        Err(too_many) => {
-            limits.connections.limited(None);
-            origin.spend();
-            return (limits.answer)(too_many);
-        }
-    }
-    let response = next.run(request).await;
-    // Who is refused while it is not known whom to believe may be the front proxy.
-    let is_of_client = response.extensions().get::<Refusal>().is_some_and(|refusal| refusal.is_of_client());
-    if is_of_client && !peer.awaits_trust() {
-        origin.fail(Instant::now());
-    }
-    response
-}
-
 /// Where a request comes from, and who is there.
-fn ends(request: &Request) -> Option<(Origin, Peer)> {
+fn ends(request: &Request) -> Option<(&Origin, &Peer)> {
     let extensions = request.extensions();
-    Some((extensions.get::<Origin>()?.clone(), extensions.get::<Peer>()?.clone()))
+    Some((extensions.get()?, extensions.get()?))
 }
 
 /// Whether something is shown that may turn out to be bad. Of who asks for the health of the process no token is judged.
@@ -101,37 +75,6 @@ fn is_risky(certificate: Result<bool, Refusal>, request: &Request) -> bool {
         _ if is_health(request.uri()) => false,
         Ok(is_good) => shows_token && !is_good,
         Err(refusal) => shows_token || refusal.is_of_client(),
-    }
-}
-
-/// Lets a request through to authentication; where it has a token, with what counts it until that is judged.
-fn admit(origin: &Origin, request: &Request) -> Result<Option<Arc<Judging>>, TooMany> {
-    let now = Instant::now();
-    if let Some(until) = origin.failing_until(now) {
-        return Err(TooMany::Failures { wait: until - now });
-    }
-    let shows_token = request.headers().contains_key(header::AUTHORIZATION);
-    let judging = shows_token.then(|| origin.judge(now).ok_or(TooMany::Tokens)).transpose()?;
-    Ok(judging.map(Arc::new))
-}
-
-/// Layer behind authentication: counts the requests of a user, and tells the connection whom it belongs to.
-pub async fn limit_users(State(limits): State<RateLimits>, mut request: Request, next: Next) -> Response {
-    // The token was judged.
-    request.extensions_mut().remove::<Option<Arc<Judging>>>();
-    let origin = request.extensions().get::<Origin>().cloned();
-    let Some(user) = request.extensions().get::<User>() else { return next.run(request).await };
-    if let Some(origin) = origin.as_ref().filter(|_| !user.is_anonymous()) {
-        origin.promote(Standing::Known);
-    }
-    let is_free = is_health(request.uri()) || user.is_system();
-    let refused = if is_free { Ok(()) } else { limits.take(user, origin.as_ref()) };
-    match refused {
-        Ok(()) => next.run(request).await,
-        Err(too_many) => {
-            origin.iter().for_each(Origin::spend);
-            (limits.answer)(too_many)
-        }
     }
 }
 
@@ -150,6 +93,44 @@ impl RateLimits {
     ) -> Self {
         let rates = Rates::new(config.borrow().rate_limits.tiers);
         Self { config, connections, rates: Arc::new(Mutex::new(rates)), answer }
+    }
+
+    /// Before authentication: an address that keeps failing is not listened to for a while, and has few tokens judged at a
+    /// time. That holds for who shows a token or a bad certificate; who shows a good one, or nothing, does not pay for its
+    /// neighbours.
+    pub(super) fn admit_attempt(
+        &self,
+        authentication: &Authentication,
+        request: &Request,
+    ) -> Result<Option<Attempt>, Box<Response>> {
+        let Some((origin, peer)) = ends(request) else { return Ok(None) };
+        let certificate = authentication.recognize(peer);
+        if peer.is_front_proxy() {
+            origin.promote(Standing::FrontProxy);
+        }
+        if !is_risky(certificate, request) {
+            return Ok(None);
+        }
+        Attempt::begin(origin, peer, request).map(Some).map_err(|too_many| {
+            self.connections.limited(None);
+            origin.spend();
+            Box::new((self.answer)(too_many))
+        })
+    }
+
+    /// Behind authentication: counts the requests of a user, and tells the connection whom it belongs to.
+    pub(super) fn admit_user(&self, user: &User, request: &Request) -> Result<(), Box<Response>> {
+        let origin = request.extensions().get::<Origin>();
+        if let Some(origin) = origin.filter(|_| !user.is_anonymous()) {
+            origin.promote(Standing::Known);
+        }
+        if is_health(request.uri()) || user.is_system() {
+            return Ok(());
+        }
+        self.take(user, origin).map_err(|too_many| {
+            origin.into_iter().for_each(Origin::spend);
+            Box::new((self.answer)(too_many))
+        })
     }
 
     /// Takes one request of the user; of nobody in particular, by address.
@@ -177,6 +158,27 @@ impl RateLimits {
             *rates = Rates::new(tiers);
         }
         rates.by_tier.clone()
+    }
+}
+
+// === impl Attempt ===
+
+impl Attempt {
+    fn begin(origin: &Origin, peer: &Peer, request: &Request) -> Result<Self, TooMany> {
+        let now = Instant::now();
+        if let Some(until) = origin.failing_until(now) {
+            return Err(TooMany::Failures { wait: until - now });
+        }
+        let shows_token = request.headers().contains_key(header::AUTHORIZATION);
+        let judging = shows_token.then(|| origin.judge(now).ok_or(TooMany::Tokens)).transpose()?;
+        Ok(Self { origin: origin.clone(), peer: peer.clone(), _judging: judging })
+    }
+
+    /// Who is refused while it is not known whom to believe may be the front proxy.
+    pub(super) fn fail(&self, refusal: Refusal) {
+        if refusal.is_of_client() && !self.peer.awaits_trust() {
+            self.origin.fail(Instant::now());
+        }
     }
 }
 

@@ -185,6 +185,15 @@ impl fmt::Display for FailureReason {
 // === impl IssueKind ===
 
 impl IssueKind {
+    pub const ALL: [Self; 6] = [
+        Self::DuplicateSeries,
+        Self::TimestampInFuture,
+        Self::TimestampTooOld,
+        Self::OutOfOrder,
+        Self::CounterReset,
+        Self::NotFinite,
+    ];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::DuplicateSeries => "duplicate_series",

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures::stream::unfold;
 use serde_json::{Value, json};
@@ -85,6 +85,9 @@ struct Watching {
     next: usize,
 }
 
+/// The token of the one service account there is.
+pub const TOKEN: &str = "the-token-of-prometheus";
+
 const OPTIONAL: [&str; 2] = ["podmonitors", "servicemonitors"];
 
 // === impl ClusterApi ===
@@ -106,8 +109,13 @@ impl ClusterApi {
         api
     }
 
+    /// Where it is, or would be.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     pub fn config(&self) -> kube::Config {
-        let mut config = kube::Config::new(format!("http://127.0.0.1:{}", self.port).parse().expect("a URL"));
+        let mut config = kube::Config::new(self.url().parse().expect("a URL"));
         config.proxy_url = None;
         config
     }
@@ -125,15 +133,20 @@ impl ClusterApi {
 
     /// Has Plimsoll asked by the front proxy from now on, which it has to know of.
     pub async fn introduce(&self, plimsoll: &mut Plimsoll) {
-        let now = plimsoll::clock::Clock::system().now();
-        let shown = self.authority.sign(&Leaf::client("front-proxy-client", now));
         let root = reqwest::Certificate::from_pem(plimsoll.certificate_pem.as_bytes()).expect("a certificate");
-        let identity = reqwest::Identity::from_pem(shown.pem.as_bytes()).expect("an identity");
-        let user = [("x-remote-user", "alice"), ("x-remote-group", "system:masters")]
-            .map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
-        let builder = reqwest::Client::builder().tls_certs_only([root]).identity(identity).no_proxy();
-        plimsoll.http = builder.default_headers(user.into_iter().collect()).build().expect("a client");
+        let builder = self.front_proxy("alice", &["system:masters"]).tls_certs_only([root]);
+        plimsoll.http = builder.build().expect("a client");
         eventually(|| plimsoll.get("/livez"), |answer| answer.code == 200).await;
+    }
+
+    /// A client that asks as the front proxy does, for this user.
+    pub fn front_proxy(&self, user: &str, groups: &[&str]) -> reqwest::ClientBuilder {
+        let shown = self.authority.sign(&Leaf::client("front-proxy-client", plimsoll::clock::Clock::system().now()));
+        let identity = reqwest::Identity::from_pem(shown.pem.as_bytes()).expect("an identity");
+        let groups = groups.iter().map(|group| ("x-remote-group", *group));
+        let headers = groups.chain([("x-remote-user", user)]);
+        let headers = headers.map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
+        reqwest::Client::builder().identity(identity).no_proxy().default_headers(headers.collect())
     }
 
     pub async fn come(&mut self) {
@@ -169,6 +182,13 @@ impl ClusterApi {
             let object = content.objects.remove(&key).expect("it is there");
             content.record(&key, object, "DELETED");
         });
+    }
+
+    /// Namespaces and names of the objects of a resource.
+    pub fn names(&self, resource: &str) -> Vec<(String, String)> {
+        let content = self.shared.lock();
+        let of_resource = content.objects.keys().filter(|(of, ..)| of == resource);
+        of_resource.map(|(_, namespace, name)| (namespace.clone(), name.clone())).collect()
     }
 
     /// Ends every watch, and forgets what happened so far and in `unseen`: who comes back has to list.
@@ -286,8 +306,17 @@ impl Content {
     }
 }
 
-async fn answer(State(shared): State<Shared>, uri: Uri, Query(query): Query<BTreeMap<String, String>>) -> Response {
+async fn answer(
+    State(shared): State<Shared>,
+    method: Method,
+    uri: Uri,
+    Query(query): Query<BTreeMap<String, String>>,
+    body: String,
+) -> Response {
     shared.lock().requests.push(uri.to_string());
+    if method == Method::POST {
+        return review(&body);
+    }
     let segments: Vec<&str> = uri.path().trim_matches('/').split('/').collect();
     let rest = if segments[0] == "api" { &segments[2..] } else { &segments[3.min(segments.len())..] };
     if rest.is_empty() {
@@ -301,13 +330,28 @@ async fn answer(State(shared): State<Shared>, uri: Uri, Query(query): Query<BTre
     }
     match *rest {
         [resource] => collection(shared, resource, None, &query),
+        [resource, name] => object(&shared, resource, "", name),
         ["namespaces", namespace, resource] => collection(shared, resource, Some(namespace), &query),
-        ["namespaces", namespace, resource, name] => {
-            let key = (resource.to_owned(), namespace.to_owned(), name.to_owned());
-            shared.lock().objects.get(&key).map_or_else(not_found, |object| axum::Json(object).into_response())
-        }
+        ["namespaces", namespace, resource, name] => object(&shared, resource, namespace, name),
         _ => not_found(),
     }
+}
+
+fn object(shared: &Shared, resource: &str, namespace: &str, name: &str) -> Response {
+    let key = (resource.to_owned(), namespace.to_owned(), name.to_owned());
+    shared.lock().objects.get(&key).map_or_else(not_found, |object| axum::Json(object).into_response())
+}
+
+/// Whose token is [`TOKEN`], and that whoever is somebody may do anything.
+fn review(body: &str) -> Response {
+    let Ok(mut review) = serde_json::from_str::<Value>(body) else { return status(400, "BadRequest", "no JSON") };
+    let user = json!({"username": "system:serviceaccount:monitoring:prometheus", "groups": ["system:authenticated"]});
+    review["status"] = match (review["kind"].as_str(), review["spec"]["token"].as_str()) {
+        (Some("TokenReview"), Some(TOKEN)) => json!({"authenticated": true, "user": user}),
+        (Some("TokenReview"), _) => json!({"user": {}, "error": "invalid bearer token"}),
+        _ => json!({"allowed": true}),
+    };
+    (StatusCode::CREATED, axum::Json(review)).into_response()
 }
 
 fn collection(shared: Shared, resource: &str, namespace: Option<&str>, query: &BTreeMap<String, String>) -> Response {

@@ -32,7 +32,7 @@ pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// What stands for the builder stage, whose base cannot be fetched in the tests: `image/` in it was laid out by the very
 /// command which that stage runs.
 pub fn builder() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("builder");
+    let folder = super::controlplane::programs::workshop().join("builder");
     assert!(folder.join("image/plimsoll").is_file(), "{} is not there; run `make static`", folder.display());
     folder
 }

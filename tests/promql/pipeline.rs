@@ -134,6 +134,7 @@ fn definition(query: &Query, boundary: RangeBoundary) -> Option<(Definition, Vec
         split_by: Vec::new(),
         min_coverage: 1.0,
         aggregation: Aggregation::Prometheus(boundary),
+        thresholds: Vec::new(),
     };
     Some((definition, by))
 }

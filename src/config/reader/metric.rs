@@ -11,7 +11,8 @@ use crate::config::key_path::KeyPath;
 use crate::config::metric::{Selection, Test};
 use crate::config::mistake::Mistakes;
 use crate::config::{
-    Aggregation, Combine, Definition, Level, Matchers, RangeBoundary, Shape, Sharing, Side, duration, file,
+    Aggregation, Bound, Combine, Definition, Level, Matchers, RangeBoundary, Severity, Shape, Sharing, Side, Threshold,
+    duration, file,
 };
 use crate::model::canonical_bound;
 
@@ -73,7 +74,9 @@ impl Context<'_, '_> {
         ];
         let levels = levels.map_or(Level::ALL.to_vec(), |levels| levels.into_iter().map(level).collect());
         let shape = shapes.into_iter().flatten().next()?;
-        Some(Definition { name, description, unit, shape, levels, split_by, min_coverage, aggregation })
+        let thresholds = thresholds(metric.thresholds);
+        self.check_order(&thresholds, &path.key("thresholds"));
+        Some(Definition { name, description, unit, shape, levels, split_by, min_coverage, aggregation, thresholds })
     }
 
     fn rate(&mut self, rate: file::Rate, path: &KeyPath) -> Shape {
@@ -114,6 +117,21 @@ impl Context<'_, '_> {
         window.0
     }
 
+    /// Where both look in one direction, the more urgent is the farther.
+    fn check_order(&mut self, thresholds: &[Threshold], path: &KeyPath) {
+        let [warning, critical] = thresholds else { return };
+        let message = match (warning.bound, critical.bound) {
+            (Bound::Above(warning), Bound::Above(critical)) if critical <= warning => {
+                format!("expected more than the {warning} of warning, found {critical}")
+            }
+            (Bound::Below(warning), Bound::Below(critical)) if critical >= warning => {
+                format!("expected less than the {warning} of warning, found {critical}")
+            }
+            _ => return,
+        };
+        self.mistakes.push(&path.key("critical"), message);
+    }
+
     fn refuse_bucket_label(&mut self, split_by: &[String], path: &KeyPath) {
         if let Some(index) = split_by.iter().position(|label| label == "le") {
             let message = "the label le tells the buckets of a histogram apart; a quantile cannot be split by it";
@@ -133,6 +151,9 @@ fn check_choices(path: &KeyPath, mistakes: &mut Mistakes<'_>) {
         exactly_one(&path, &file::SHAPES, mistakes);
         for side in ["numerator", "denominator"] {
             exactly_one(&path.key("ratio").key(side), &file::SIDES, mistakes);
+        }
+        for severity in file::SEVERITIES {
+            exactly_one(&path.key("thresholds").key(severity), &file::BOUNDS, mistakes);
         }
     }
 }
@@ -177,6 +198,16 @@ fn side(side: file::Side) -> Option<Side> {
         (Some(counter), _) => Some(Side::Counter(selection(counter, matchers))),
         (None, gauge) => gauge.map(|gauge| Side::Gauge(selection(gauge, matchers))),
     }
+}
+
+fn thresholds(thresholds: file::Thresholds) -> Vec<Threshold> {
+    let given = [(Severity::Warning, thresholds.warning), (Severity::Critical, thresholds.critical)];
+    let read = |(severity, threshold): (Severity, Option<file::Threshold>)| {
+        let file::Threshold { above, below, lasting } = threshold?;
+        let bound = above.map(Bound::Above).or(below.map(Bound::Below))?;
+        Some(Threshold { severity, bound, lasting: lasting.0 })
+    };
+    given.into_iter().filter_map(read).collect()
 }
 
 fn queue(queue: file::Queue) -> Shape {

@@ -1,5 +1,7 @@
 //! Own metrics of the watches.
 
+use std::collections::BTreeMap;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -7,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::index::Kind;
+use super::kind;
 use super::state::State;
 use super::watch::Scope;
 
@@ -48,16 +51,20 @@ impl Metrics {
         watches: impl Iterator<Item = (&'w Scope, &'w State)>,
         objects: impl Fn(Kind) -> usize,
     ) {
-        self.up.clear();
-        self.objects.clear();
+        let mut known: BTreeMap<&str, (bool, Kind)> = BTreeMap::new();
         for (scope, state) in watches {
-            let label = label(scope.kind);
-            // The first watch of a kind sets 1; any that is down sets 0 for good.
-            let is_new = self.up.get(&label).is_none();
-            let up = self.up.get_or_create(&label);
-            up.set(i64::from(state.is_up() && (is_new || up.get() == 1)));
-            drop(up);
-            self.objects.get_or_create(&label).set(objects(scope.kind) as i64);
+            let (up, _) = known.entry(scope.kind.resource()).or_insert((true, scope.kind));
+            *up &= state.is_up();
+        }
+        // Never all at once, so that who looks meanwhile misses none.
+        for (_, resource) in kind::resources().filter(|(_, resource)| !known.contains_key(resource)) {
+            self.up.remove(&ResourceLabel { resource });
+            self.objects.remove(&ResourceLabel { resource });
+        }
+        for (up, kind) in known.into_values() {
+            let label = label(kind);
+            self.up.get_or_create(&label).set(i64::from(up));
+            self.objects.get_or_create(&label).set(objects(kind) as i64);
             drop(self.errors.get_or_create(&label));
         }
     }

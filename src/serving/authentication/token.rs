@@ -67,12 +67,12 @@ impl Tokens {
     }
 
     /// Whose a token is.
-    pub(super) async fn user(&self, token: Token) -> Result<User, Refusal> {
+    pub(super) async fn user(&self, token: Token) -> Result<Arc<User>, Refusal> {
         let parts = self.0.clone();
         let key = parts.fingerprints.of(token.0.as_bytes());
         let ask = || async move { parts.review(token).await };
         match self.0.owners.get(key, ask).await {
-            Ok(Some(user)) => Ok((*user).clone()),
+            Ok(Some(user)) => Ok(user),
             Ok(None) => Err(Refusal::Token),
             Err(failure) => Err(Refusal::TokenReview(failure)),
         }

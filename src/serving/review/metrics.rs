@@ -89,6 +89,7 @@ impl Metrics {
                 drop(self.cache.get_or_create(&ResultLabels { resource, result }));
             }
             drop(self.retries.get_or_create(&ResourceLabel { resource }));
+            drop(self.duration.get_or_create(&ResourceLabel { resource }));
         }
     }
 

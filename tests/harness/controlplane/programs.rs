@@ -241,10 +241,14 @@ pub fn plimsoll() -> PathBuf {
 
 /// What `make setup` built; a missing one fails the test.
 pub fn built(name: &str) -> PathBuf {
-    let folder = option_env!("CARGO_TARGET_TMPDIR").map_or_else(|| target().join("tmp"), PathBuf::from);
-    let program = folder.join(name);
+    let program = workshop().join(name);
     assert!(program.is_file(), "{} is not there; run `make setup`", program.display());
     program
+}
+
+/// The folder of what `make setup` and tests build.
+pub fn workshop() -> PathBuf {
+    option_env!("CARGO_TARGET_TMPDIR").map_or_else(|| target().join("tmp"), PathBuf::from)
 }
 
 /// The folder of builds, for programs that Cargo does not tell: `debug/examples/NAME` is inside of it.

@@ -11,6 +11,7 @@ use prost::Message;
 use serde_json::{Value, json};
 
 use super::{Labels, Query, Series, Vector};
+use crate::harness::controlplane::programs::workshop;
 use crate::harness::program::{Program, free_port, installed};
 use crate::harness::{eventually, install_crypto};
 
@@ -134,7 +135,7 @@ fn series_json(series: &Series) -> Value {
 pub fn oracle() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("promql-oracle");
+        let program = workshop().join("promql-oracle");
         let mut command = Command::new(go());
         command.args(["build", "-buildvcs=false", "-o"]).arg(&program).arg(".").env("CGO_ENABLED", "0");
         command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle"));
@@ -147,7 +148,7 @@ pub fn oracle() -> &'static Path {
 
 /// The Go that `make setup` has chosen or fetched; before that, the one in the path.
 fn go() -> PathBuf {
-    let chosen = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go");
+    let chosen = workshop().join("go");
     if chosen.is_file() { chosen } else { "go".into() }
 }
 

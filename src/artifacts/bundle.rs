@@ -1,0 +1,183 @@
+//! A set of artifacts as it is shipped: the files, their manifest, their checksums, and what changed from version to version.
+
+use std::path::Path;
+
+use semver::Version;
+
+use crate::artifacts::archive::Archived;
+use crate::artifacts::contents::{SIZE_MAX, read_bounded};
+use crate::artifacts::{Changelog, Contents, Manifest, Refusal};
+use crate::catalog::{Catalog, Files};
+
+/// Files that agree with their manifest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bundle {
+    pub manifest: Manifest,
+    /// All of them, with the manifest and the checksums.
+    pub contents: Contents,
+}
+
+pub const MANIFEST: &str = "artifacts.json";
+pub const SUMS: &str = "SHA256SUMS";
+pub const CHANGELOG: &str = "CHANGELOG.md";
+
+// === impl Bundle ===
+
+impl Bundle {
+    /// Packs files. Those that are as in `previous` keep the version they have there.
+    ///
+    /// # Errors
+    /// When the manifest is refused, or the changelog says nothing of this version.
+    pub fn of(
+        catalog: &Catalog,
+        mut files: Files,
+        version: &Version,
+        changelog: &Changelog,
+        previous: Option<&Manifest>,
+    ) -> Result<Self, Refusal> {
+        changelog.check(version)?;
+        files.0.insert(CHANGELOG.to_owned(), changelog.text.clone());
+        let manifest = Manifest::of(catalog, &files, version, previous)?;
+        let mut contents = Contents(files.0.into_iter().map(|(path, text)| (path, text.into_bytes())).collect());
+        contents.0.insert(MANIFEST.to_owned(), manifest.text().into_bytes());
+        let sums = contents.sums();
+        contents.0.insert(SUMS.to_owned(), sums.into_bytes());
+        Ok(Self { manifest, contents })
+    }
+
+    /// Reads an archive, or a folder that one was unpacked to.
+    ///
+    /// # Errors
+    /// When it cannot be read; all that does not agree, when it can.
+    pub fn open(path: &Path) -> Result<Self, Vec<Refusal>> {
+        let place = path.display().to_string();
+        let contents = if path.is_dir() {
+            Contents::of_folder(path)
+        } else {
+            read_bounded(path, SIZE_MAX).and_then(|bytes| Contents::of_archive(&place, &bytes))
+        };
+        Self::read(&place, contents.map_err(|refusal| vec![refusal])?)
+    }
+
+    /// Files that say themselves what they are.
+    ///
+    /// # Errors
+    /// All that does not agree.
+    pub fn read(place: &str, contents: Contents) -> Result<Self, Vec<Refusal>> {
+        let Some(text) = contents.0.get(MANIFEST) else {
+            let what = format!("it has no {MANIFEST}, so it is no bundle of artifacts");
+            return Err(vec![Refusal::new(place, what)]);
+        };
+        let manifest = Manifest::read(&format!("{place}: {MANIFEST}"), text).map_err(|refusal| vec![refusal])?;
+        let mut found = against_manifest(&manifest, &contents);
+        found.extend(against_sums(&contents));
+        found.sort();
+        found.dedup();
+        if found.is_empty() {
+            return Ok(Self { manifest, contents });
+        }
+        let named = |(path, what): (String, String)| Refusal::new(format!("{place}: {path}"), what);
+        Err(found.into_iter().map(named).collect())
+    }
+
+    pub fn archive(&self) -> Archived {
+        self.contents.archive()
+    }
+}
+
+/// A path, and what is wrong with the file.
+type Fault = (String, String);
+
+fn against_manifest(manifest: &Manifest, contents: &Contents) -> Vec<Fault> {
+    let of_listed = manifest.files.iter().filter_map(|file| match contents.0.get(&file.name) {
+        None => Some((file.name.clone(), "it is missing".to_owned())),
+        Some(bytes) if super::Digest::of(bytes) != file.sha256 => {
+            Some((file.name.clone(), "it was changed".to_owned()))
+        }
+        Some(_) => None,
+    });
+    let is_own = |path: &str| path == MANIFEST || path == SUMS;
+    let others = contents.0.keys().filter(|path| !is_own(path) && manifest.file(path).is_none());
+    let of_others = others.map(|path| (path.clone(), format!("it was added: {MANIFEST} does not list it")));
+    of_listed.chain(of_others).collect()
+}
+
+/// The manifest itself is only in the checksums.
+fn against_sums(contents: &Contents) -> Vec<Fault> {
+    let Some(there) = contents.0.get(SUMS) else { return vec![(SUMS.to_owned(), "it is missing".to_owned())] };
+    let mut files = contents.clone();
+    files.0.remove(SUMS);
+    let there = String::from_utf8_lossy(there);
+    let (there, right) = (there.lines().collect::<Vec<_>>(), files.sums());
+    let path = |line: &str| line.split_once("  ").map_or(line, |(_, path)| path).to_owned();
+    let changed = right.lines().filter(|line| !there.contains(line)).map(|line| {
+        let is_listed = there.iter().any(|other| path(other) == path(line));
+        let added = format!("it was added: {SUMS} does not list it");
+        (path(line), if is_listed { "it was changed".to_owned() } else { added })
+    });
+    let missing = there.iter().filter(|line| !files.0.contains_key(&path(line)));
+    changed.chain(missing.map(|line| (path(line), "it is missing".to_owned()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifacts::samples;
+
+    fn bundle() -> Bundle {
+        let version = Version::new(1, 0, 0);
+        let made = Bundle::of(&samples::catalog(), samples::files(), &version, &samples::changelog(), None);
+        made.unwrap_or_else(|refusal| panic!("{refusal}"))
+    }
+
+    fn faults(change: impl Fn(&mut Contents)) -> Vec<String> {
+        let mut contents = bundle().contents;
+        change(&mut contents);
+        let faults = Bundle::read("b", contents).expect_err("it does not agree");
+        faults.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn two_builds_have_one_digest() {
+        use crate::artifacts::Digest;
+        let digest = Digest::of(&bundle().archive().bytes);
+        assert_eq!(digest, Digest::of(&bundle().archive().bytes));
+        let read = Contents::of_archive("b", &bundle().archive().bytes).expect("an archive");
+        assert_eq!(Bundle::read("b", read), Ok(bundle()));
+    }
+
+    #[test]
+    fn each_file_that_was_tampered_with_is_named() {
+        let changed = faults(|contents| drop(contents.0.insert("dashboards/queues.json".into(), b"{}".to_vec())));
+        assert_eq!(changed, ["b: dashboards/queues.json: it was changed"]);
+        let missing = faults(|contents| drop(contents.0.remove("alert-rules/alerts.yaml")));
+        assert_eq!(missing, ["b: alert-rules/alerts.yaml: it is missing"]);
+        let added = faults(|contents| contents.add("dashboards/evil.json", Vec::new()).expect("a path"));
+        assert_eq!(
+            added,
+            [
+                "b: dashboards/evil.json: it was added: SHA256SUMS does not list it",
+                "b: dashboards/evil.json: it was added: artifacts.json does not list it",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_manifest_that_was_adapted_to_what_was_tampered_with_does_not_agree_with_the_checksums() {
+        let adapted = faults(|contents| {
+            let text = String::from_utf8(contents.0[MANIFEST].clone()).expect("UTF-8");
+            contents.0.insert(MANIFEST.into(), text.replace("\"1.0.0\"", "\"9.0.0\"").into_bytes());
+        });
+        assert_eq!(adapted, ["b: artifacts.json: it was changed"]);
+        assert_eq!(faults(|contents| drop(contents.0.remove(SUMS))), ["b: SHA256SUMS: it is missing"]);
+        let none = faults(|contents| drop(contents.0.remove(MANIFEST)));
+        assert_eq!(none, ["b: it has no artifacts.json, so it is no bundle of artifacts"]);
+    }
+
+    #[test]
+    fn a_version_without_a_word_on_what_changed_is_not_packed() {
+        let version = Version::new(1, 1, 0);
+        let refused = Bundle::of(&samples::catalog(), samples::files(), &version, &samples::changelog(), None);
+        assert_eq!(refused.expect_err("refused").to_string(), "CHANGELOG.md: it has no section 1.1.0");
+    }
+}

@@ -1,0 +1,183 @@
+//! A metric of a configuration as a Prometheus that scrapes the same targets has it: which series it reads, and the query
+//! that says the value of each workload.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::catalog::{Catalog, Expression, Metric, Origin, Problem, Unit};
+use crate::config::{Combine, Definition, Selection, Shape, Sharing, Side};
+
+/// A definition with its query.
+#[derive(Clone, Debug)]
+pub struct Defined {
+    pub definition: Arc<Definition>,
+    /// The value of each workload, with the labels [`OF_WORKLOAD`]; over the window of the definition.
+    pub expression: Expression,
+    /// The same for panels: rates are over as long as a panel resolves.
+    pub panel: Expression,
+}
+
+/// What tells workloads apart in every Prometheus; a job without namespaces has an empty one.
+pub const OF_WORKLOAD: &str = "job, namespace";
+
+/// As long as a panel resolves, and at least four scrapes.
+const RESOLUTION: &str = "$__rate_interval";
+
+// === impl Defined ===
+
+impl Defined {
+    /// All of a configuration, with the catalogue of what they read beside what is known already.
+    ///
+    /// # Errors
+    /// When a query that follows from a definition is none.
+    pub fn all(catalog: Catalog, definitions: &[Arc<Definition>]) -> Result<(Catalog, Vec<Self>), Problem> {
+        let catalog = definitions.iter().fold(catalog, |catalog, definition| with_metrics_of(catalog, definition));
+        let defined = definitions.iter().map(|definition| Self::new(&catalog, definition)).collect::<Result<_, _>>()?;
+        Ok((catalog, defined))
+    }
+
+    fn new(catalog: &Catalog, definition: &Arc<Definition>) -> Result<Self, Problem> {
+        let window = definition.shape.window().unwrap_or(Duration::ZERO);
+        let expression = catalog.expression(&query(&definition.shape, &format!("{}s", window.as_secs().max(1))))?;
+        let panel = catalog.expression(&query(&definition.shape, RESOLUTION))?;
+        Ok(Self { definition: definition.clone(), expression, panel })
+    }
+}
+
+/// With the families that a definition reads and nobody has described yet; where another one reads more labels of the same,
+/// it has those too.
+fn with_metrics_of(catalog: Catalog, definition: &Definition) -> Catalog {
+    let of = |catalog: Catalog, metric: Metric, selection: &Selection| {
+        let known = catalog.metric(&metric.name).cloned().unwrap_or(metric);
+        let read = selection.matchers.0.iter().map(|matcher| matcher.label.clone()).chain(definition.split_by.clone());
+        let metric = read.fold(known, |metric, label| match metric.label_names().contains(&label) || label == "le" {
+            true => metric,
+            false => metric.label(label),
+        });
+        catalog.with([metric])
+    };
+    let unit = || Unit::Count(definition.unit.clone().into());
+    let help = || definition.description.clone();
+    let gauge = |name: &str| Metric::gauge(name.to_owned(), unit(), help()).from(Origin::Service);
+    let counter = |name: &str| Metric::counter(name.to_owned(), definition.unit.clone(), help()).from(Origin::Service);
+    let side = |side: &Side| match side {
+        Side::Counter(selection) => counter(&selection.name),
+        Side::Gauge(selection) => gauge(&selection.name),
+    };
+    match &definition.shape {
+        Shape::Gauge { series, .. } | Shape::Queue { series, .. } => of(catalog, gauge(&series.name), series),
+        Shape::Rate { counter: series, .. } => of(catalog, counter(&series.name), series),
+        Shape::Quantile { histogram, .. } => {
+            let metric = Metric::histogram(histogram.name.clone(), unit(), help()).from(Origin::Service);
+            of(catalog, metric, histogram)
+        }
+        Shape::Ratio { numerator, denominator, .. } => {
+            let catalog = of(catalog, side(numerator), numerator.selection());
+            of(catalog, side(denominator), denominator.selection())
+        }
+    }
+}
+
+/// PromQL of the value of each workload, as `aggregate` computes it of one.
+fn query(shape: &Shape, window: &str) -> String {
+    let rate = |selection: &Selection, suffix: &str| format!("rate({}[{window}])", written(selection, suffix));
+    let sum = |inner: String| format!("sum by ({OF_WORKLOAD}) ({inner})");
+    match shape {
+        Shape::Gauge { series, combine } => {
+            let combine = match combine {
+                Combine::Sum => "sum",
+                Combine::Avg => "avg",
+                Combine::Max => "max",
+                Combine::Min => "min",
+            };
+            format!("{combine} by ({OF_WORKLOAD}) ({})", written(series, ""))
+        }
+        Shape::Queue { series, sharing: Sharing::Partitioned } => sum(written(series, "")),
+        // Pods report the same queues: those of one are summed, and the largest sum counts.
+        Shape::Queue { series, sharing: Sharing::Shared } => {
+            format!("max by ({OF_WORKLOAD}) (sum by ({OF_WORKLOAD}, instance) ({}))", written(series, ""))
+        }
+        Shape::Rate { counter, .. } => sum(rate(counter, "")),
+        Shape::Quantile { histogram, q, .. } => {
+            format!("histogram_quantile({q}, sum by ({OF_WORKLOAD}, le) ({}))", rate(histogram, "_bucket"))
+        }
+        Shape::Ratio { numerator, denominator, .. } => {
+            let side = |side: &Side| match side {
+                Side::Counter(selection) => sum(rate(selection, "")),
+                Side::Gauge(selection) => sum(written(selection, "")),
+            };
+            format!("{} / {}", side(numerator), side(denominator))
+        }
+    }
+}
+
+fn written(Selection { name, matchers }: &Selection, suffix: &str) -> String {
+    match matchers.0.is_empty() {
+        true => format!("{name}{suffix}"),
+        false => format!("{name}{suffix}{matchers}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Labels;
+    use crate::config;
+
+    fn defined(metrics: &str) -> (Catalog, Vec<Defined>) {
+        let scraped = "scrape_configs: [{job_name: a, targets: [{url: 'http://127.0.0.1:1/metrics', namespace: n}]}]";
+        let config = config::read(&format!("{scraped}\nmetrics:\n{metrics}"), "mine.yaml".as_ref()).expect("good");
+        Defined::all(Catalog::default(), &config.metrics).expect("good queries")
+    }
+
+    fn query_of(metric: &str) -> String {
+        let (catalog, mut all) = defined(&format!("  - {{name: m, {metric}}}"));
+        let one = all.pop().expect("one");
+        let Labels::Of(labels) = one.expression.labels(&catalog) else { panic!("unknown labels") };
+        assert_eq!(labels.into_iter().collect::<Vec<_>>(), ["job", "namespace"], "{metric}");
+        one.expression.text().to_owned()
+    }
+
+    #[test]
+    fn each_shape_has_a_query_of_the_value_of_a_workload() {
+        for (metric, expected) in [
+            ("gauge: {series: load, combine: avg}", "avg by (job, namespace) (load)"),
+            ("queue: {series: q, sharing: partitioned}", "sum by (job, namespace) (q)"),
+            ("queue: {series: q, sharing: shared}", "max by (job, namespace) (sum by (job, namespace, instance) (q))"),
+            (
+                r#"rate: {counter: r_total, match: 'code!~"5..",route="/\\"', window: 2m}"#,
+                r#"sum by (job, namespace) (rate(r_total{code!~"5..",route="/\\"}[120s]))"#,
+            ),
+            (
+                "quantile: {histogram: d_seconds, q: 0.95, window: 1m}",
+                "histogram_quantile(0.95, sum by (job, namespace, le) (rate(d_seconds_bucket[60s])))",
+            ),
+            (
+                "ratio: {numerator: {counter: e_total}, denominator: {counter: r_total}, window: 1m}",
+                "sum by (job, namespace) (rate(e_total[60s])) / sum by (job, namespace) (rate(r_total[60s]))",
+            ),
+            (
+                "ratio: {numerator: {gauge: used}, denominator: {gauge: all}}",
+                "sum by (job, namespace) (used) / sum by (job, namespace) (all)",
+            ),
+        ] {
+            assert_eq!(query_of(metric), expected);
+        }
+    }
+
+    #[test]
+    fn a_panel_resolves_as_far_as_it_is_wide() {
+        let (catalog, all) = defined("  - {name: m, rate: {counter: r_total, window: 1m}}");
+        let panel = all[0].panel.narrowed(&catalog, r#"job=~"$job""#);
+        assert_eq!(panel.text(), r#"sum by (job, namespace) (rate(r_total{job=~"$job"}[$__rate_interval]))"#);
+    }
+
+    #[test]
+    fn definitions_that_read_one_family_share_its_labels() {
+        let (catalog, _) = defined(
+            "  - {name: a, rate: {counter: r_total, match: 'code=\"200\"'}}\n  - {name: b, split_by: [route], rate: {counter: r_total}}",
+        );
+        let labels = catalog.metric("r_total").expect("known").label_names();
+        assert!(labels.contains("code") && labels.contains("route"), "{labels:?}");
+    }
+}
