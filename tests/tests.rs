@@ -10,6 +10,8 @@ mod admin;
 mod api;
 // What an installation applies: accepted by a real API server, and in agreement with the program.
 mod manifests;
+// Dashboards and rules on the real thing: every query, and faults that arrive where they should.
+mod artifacts;
 // Who asks: the front proxy of a cluster, users with certificates or tokens, strangers.
 mod authentication;
 // Who may: what the kube-apiserver says of it, and what is refused.
