@@ -320,13 +320,12 @@ fn an_archive_that_was_tampered_with_is_neither_verified_nor_pushed() {
 #[tokio::test]
 async fn a_real_prometheus_says_which_query_lacks_what() {
     let scene = Scene::new();
-    let prometheus = Prometheus::start(&json!([{"job_name": "own", "scrape_interval": "1s", "static_configs": []}]));
-    let scraping = json!([{
-        "job_name": "own", "scrape_interval": "1s", "static_configs": [{"targets": [prometheus.address]}],
-    }]);
-    let prometheus = Prometheus::start(&scraping);
-    eventually(|| prometheus.data("labels?match%5B%5D=up"), |data| data.as_array().is_some_and(|all| !all.is_empty()))
-        .await;
+    // A target that is down has `up` nevertheless.
+    let targets = json!([{"targets": ["127.0.0.1:1"]}]);
+    let prometheus =
+        Prometheus::start(&json!([{"job_name": "own", "scrape_interval": "1s", "static_configs": targets}]));
+    let labels = "labels?match%5B%5D=up";
+    eventually(|| prometheus.data(labels), |data| data.as_array().is_some_and(|all| !all.is_empty())).await;
     let queries =
         [r#"up{job=~"$job"}"#, r#"sum by (job) (up{namespace="a"})"#, "rate(queue_length_total[$__rate_interval])"];
     let up = Metric::gauge("up", Unit::Boolean, "").from(Origin::Scrape);
@@ -348,7 +347,11 @@ async fn a_real_prometheus_says_which_query_lacks_what() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_plimsoll_says_which_metric_is_missing() {
     let scene = Scene::new();
-    let server = Plimsoll::start("{}").await;
+    let server = Plimsoll::start(
+        "scrape_configs: [{job_name: job, targets: [{url: 'http://127.0.0.1:1/', namespace: ns, pod: pod}]}]\n\
+         metrics: [{name: load, gauge: {series: load, combine: sum}}]\n",
+    )
+    .await;
     std::fs::write(scene.path("ca.pem"), &server.certificate_pem).expect("written");
     let gone = Metric::gauge("plimsoll_gone", Unit::Boolean, "It is no more");
     let catalog = Catalog::plimsoll().with([gone]);

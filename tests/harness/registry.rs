@@ -46,7 +46,7 @@ impl Registry {
         let storage = path("storage").display().to_string();
         let more = more.replace("HTPASSWD", &path("htpasswd").display().to_string());
         let config = format!(
-            "version: 0.1\nstorage: {{filesystem: {{rootdir: {storage}}}}}\nhttp: {{addr: '{address}', secret: test}}\n{more}"
+            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {storage}}}}}\nhttp: {{addr: '{address}', secret: test}}\n{more}"
         );
         write("config.yml", &config);
         let mut command = installed("docker-registry", "docker-registry");
