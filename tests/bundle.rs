@@ -152,6 +152,12 @@ fn what_is_generated_is_there_until_somebody_changes_it() {
 }
 
 #[test]
+fn what_is_committed_is_what_is_generated() {
+    let ended = plimsoll(Path::new(env!("CARGO_MANIFEST_DIR")), &["generate", "--check"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+#[test]
 fn what_is_pushed_to_a_registry_is_pulled_again() {
     let (scene, registry) = (Scene::new(), Registry::open());
     let address = format!("oci://{}/team/artifacts:1.0.0", registry.address);
@@ -232,6 +238,23 @@ fn a_registry_that_wants_to_know_who_pushes_is_told() {
     write("docker/config.json", &auths.to_string());
     let pulled = scene.pull(&address, "pulled");
     assert_eq!((pulled.code, pulled.stdout.starts_with(&digest)), (Some(0), true), "{pulled:?}");
+}
+
+#[test]
+fn a_registry_is_believed_by_its_certificate() {
+    let (scene, registry) = (Scene::new(), Registry::secured());
+    let address = format!("oci://{}/artifacts:1.0.0", registry.address);
+    let push = |more: &[&str]| scene.run(&[&["push", &address, "--bundle=bundle.tar.gz"], more].concat());
+    let unknown = push(&[]);
+    assert!(unknown.code == Some(1) && unknown.stderr.to_lowercase().contains("certificate"), "{unknown:?}");
+    let plain = push(&["--plain-http"]);
+    assert_eq!(plain.code, Some(1), "{plain:?}");
+    let certificate = registry.certificate();
+    let known = ["--ca-file", certificate.to_str().expect("UTF-8")];
+    let pushed = push(&known);
+    assert_eq!(pushed.code, Some(0), "{pushed:?}");
+    let pulled = scene.run(&[&["pull", &address, "--output=pulled"], known.as_slice()].concat());
+    assert_eq!(pulled.code, Some(0), "{pulled:?}");
 }
 
 #[test]

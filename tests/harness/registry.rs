@@ -30,32 +30,42 @@ const HTPASSWD: &str = "ada:$2b$05$5sYmGgEv1Q8.jrvhO2ikUOWxnIKM1emY.nlKx6KF0J4iW
 impl Registry {
     /// One that takes all from anybody.
     pub fn open() -> Self {
-        Self::start("")
+        Self::start("", "")
+    }
+
+    /// The same by TLS, with the certificate that [`Registry::certificate`] names.
+    pub fn secured() -> Self {
+        Self::start(", tls: {certificate: FOLDER/certificate.pem, key: FOLDER/key.pem}", "")
     }
 
     /// One that answers 401 to anybody but its user.
     pub fn locked() -> Self {
-        Self::start("auth: {htpasswd: {realm: registry, path: HTPASSWD}}\n")
+        Self::start("", "auth: {htpasswd: {realm: registry, path: FOLDER/htpasswd}}\n")
     }
 
-    fn start(more: &str) -> Self {
+    /// `http` and `more` are in its configuration, with its folder as `FOLDER`.
+    fn start(http: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let (address, path) = (format!("127.0.0.1:{}", free_port()), |name: &str| folder.path().join(name));
-        let write = |name: &str, text: &str| std::fs::write(path(name), text).expect("written");
+        let address = format!("127.0.0.1:{}", free_port());
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+        let pair = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
         write("htpasswd", HTPASSWD);
-        let storage = path("storage").display().to_string();
-        let more = more.replace("HTPASSWD", &path("htpasswd").display().to_string());
+        write("certificate.pem", &pair.cert.pem());
+        write("key.pem", &pair.signing_key.serialize_pem());
         let config = format!(
-            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {storage}}}}}\nhttp: {{addr: '{address}', secret: test}}\n{more}"
+            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: FOLDER/storage}}}}\n\
+             http: {{addr: '{address}', secret: test{http}}}\n{more}"
         );
-        write("config.yml", &config);
+        write("config.yml", &config.replace("FOLDER", &folder.path().display().to_string()));
         let mut command = installed("docker-registry", "docker-registry");
-        let program = Program::start({
-            command.arg("serve").arg(path("config.yml"));
-            command
-        });
+        command.arg("serve").arg(folder.path().join("config.yml"));
+        let program = Program::start(command);
         program.line(&["listening on"]);
         Self { address, folder, _program: program }
+    }
+
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.path().join("certificate.pem")
     }
 
     /// The file in which it keeps what has a digest.
