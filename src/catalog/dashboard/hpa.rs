@@ -4,7 +4,7 @@ use crate::catalog::dashboard::overview::YES_OR_NO;
 use crate::catalog::dashboard::{Annotation, Color, Column, Dashboard, Link, Measure, Panel, Thresholds, Variable};
 
 /// Labels that tell the metrics of one autoscaler apart.
-const METRIC: &str = "type, metric, target_type";
+const METRIC: &str = "metric, target_type";
 
 /// Replicas of Plimsoll expose the same autoscalers; they are counted once.
 const HPA: &str = "max by (hpa_namespace, hpa)";
@@ -118,7 +118,6 @@ fn metrics() -> Panel {
         .query(of("age_seconds"), "")
         .query(of("available"), "")
         .column(Column::label("metric", "Metric"))
-        .column(Column::label("type", "Type"))
         .column(Column::label("target_type", "Target type"))
         .column(Column::numbers(0, "Target", Measure::Count))
         .column(Column::numbers(1, "Value", Measure::Count))
