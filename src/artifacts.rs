@@ -2,12 +2,13 @@
 //!
 //! Files come in from [`crate::catalog`]. A [`Folder`] is a checkout that has them. A [`Bundle`] is what is shipped: the files
 //! with a [`Manifest`] of all that others rely on, in an archive that is the same each time. [`registry`] takes it to where
-//! Flux and grafana-operator read it, [`verify`] compares it with what runs, [`Difference`]s of two say what version the newer
-//! one has to have. Whatever is read from outside is judged whole before anything is written, and what is written comes to be
+//! Flux and grafana-operator read it, [`verify`] compares it with what runs, the [`Change`]s between two say what version the
+//! newer one has to have. Whatever is read from outside is judged whole before anything is written, and what is written comes to be
 //! whole or not at all.
 
 mod archive;
 mod bundle;
+mod change;
 mod changelog;
 mod contents;
 mod dashboard;
@@ -17,11 +18,14 @@ mod kind;
 mod manifest;
 mod query;
 mod refusal;
+pub mod registry;
 mod rules;
 #[cfg(test)]
 mod samples;
+pub mod verify;
 
 pub use bundle::Bundle;
+pub use change::{Change, Class, missing_version};
 pub use changelog::Changelog;
 pub use contents::{Contents, check_free};
 pub use dashboard::Dashboard;

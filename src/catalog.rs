@@ -29,6 +29,8 @@ pub struct Catalog {
     metrics: BTreeMap<String, Metric>,
     /// Names of series, with the metric each is of.
     series: BTreeMap<String, String>,
+    /// Where the links of alerts lead.
+    pub links: rule::Links,
 }
 
 // === impl Catalog ===
@@ -89,6 +91,8 @@ impl Catalog {
     pub fn files(&self) -> Result<Files, Problem> {
         let mut files = Files::default();
         files.extend(dashboard::files(self)?);
+        files.extend(rule::files(self)?);
+        files.extend(rule::mixin(&files));
         lint::refuse(&files, self)?;
         Ok(files)
     }

@@ -93,6 +93,17 @@
 //! SubjectAccessReview. The certificate that is shown is one value that changes ([`serving::CurrentCertificate`]), whoever
 //! makes it; what to do next with one of our own is decided by a pure function of the Secret, the APIServices and the time.
 //!
+//! # Dashboards and rules
+//!
+//! ```text
+//! catalog (metrics) ──Expression──▶ dashboard, rule ──Files──▶ artifacts: folder, bundle, registry
+//! ```
+//!
+//! A query is PromQL as text that [`catalog`] has parsed and looked up: no panel and no rule can ask for a series or a label that
+//! nobody exposes. The files are a pure function of the catalogue; [`artifacts`] compares them with a folder, packs them and
+//! says what a change means to whoever relies on a name. [`autoscaling`] watches what HPAs ask for, for the dashboard that
+//! says why one scaled.
+//!
 //! # Seams for what comes
 //!
 //! Prometheus-compatible engines are one more writer of [`storage`]; a guard stands between [`provider`] and [`api`].

@@ -38,7 +38,9 @@ async fn check_bad(behaviour: Behaviour, reason: &str, words: &str) {
     assert!(answer.message().contains(&format!("the scrape fails ({reason})")), "{answer:?}");
     plimsoll.value_becomes(&path("good", "queue_length"), "5").await;
     let metrics = plimsoll.get("/metrics").await.body;
-    assert!(metrics.contains(&format!("plimsoll_scrape_failures_total{{reason=\"{reason}\"}}")), "{metrics}");
+    let failures = format!("plimsoll_scrape_failures_total{{scrape_job=\"job\",reason=\"{reason}\"}} ");
+    let count = metrics.lines().find_map(|line| line.strip_prefix(&failures)?.parse::<u64>().ok());
+    assert!(count >= Some(1), "{metrics}");
 }
 
 fn typed(content_type: &'static str, body: &[u8]) -> Behaviour {

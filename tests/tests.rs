@@ -10,6 +10,8 @@ mod admin;
 mod api;
 // What an installation applies: accepted by a real API server, and in agreement with the program.
 mod manifests;
+// Dashboards and rules on the real thing: every query, and faults that arrive where they should.
+mod artifacts;
 // Who asks: the front proxy of a cluster, users with certificates or tokens, strangers.
 mod authentication;
 // Who may: what the kube-apiserver says of it, and what is refused.
@@ -36,6 +38,8 @@ mod discovery;
 mod process;
 // The image: built by its Dockerfile, and run as a container.
 mod image;
+// What Plimsoll tells of itself: of autoscalers, sources, requests; and that the catalogue has all of it.
+mod own_metrics;
 // The OpenAPI documents: consistent, true of the answers, and found by kubectl explain.
 mod openapi;
 // The doctor: each fault of a cluster is named, and what is well is not.

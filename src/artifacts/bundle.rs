@@ -122,13 +122,7 @@ fn against_sums(contents: &Contents) -> Vec<Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artifacts::samples;
-
-    fn bundle() -> Bundle {
-        let version = Version::new(1, 0, 0);
-        let made = Bundle::of(&samples::catalog(), samples::files(), &version, &samples::changelog(), None);
-        made.unwrap_or_else(|refusal| panic!("{refusal}"))
-    }
+    use crate::artifacts::samples::{self, bundle};
 
     fn faults(change: impl Fn(&mut Contents)) -> Vec<String> {
         let mut contents = bundle().contents;

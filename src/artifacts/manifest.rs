@@ -69,12 +69,16 @@ pub struct Required {
 
 /// A metric of the catalogue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Described {
     pub kind: String,
     pub unit: Value,
     pub help: String,
     /// Every label its series may have, with the values of those that are closed.
     pub labels: BTreeMap<String, Vec<String>>,
+    /// Those of them that the scrape adds.
+    #[serde(default)]
+    pub target_labels: BTreeSet<String>,
     /// Who exposes it.
     pub origin: Value,
 }
@@ -168,8 +172,14 @@ impl Described {
             unit: serde_json::to_value(&metric.unit).expect("plain data"),
             help: metric.help.to_string(),
             labels: labels.collect(),
+            target_labels: metric.origin.target_labels().iter().map(|name| (*name).to_owned()).collect(),
             origin: serde_json::to_value(metric.origin).expect("plain data"),
         }
+    }
+
+    /// Whether the metric has it before it is scraped.
+    pub fn is_own_label(&self, name: &str) -> bool {
+        self.labels.contains_key(name) && !self.target_labels.contains(name)
     }
 }
 

@@ -1,8 +1,9 @@
 //! A small catalogue and what could be made of it, for tests.
 
+use semver::Version;
 use serde_json::json;
 
-use crate::artifacts::Changelog;
+use crate::artifacts::{Bundle, Changelog};
 use crate::catalog::{Catalog, Files, Metric, Origin, Unit};
 
 pub fn catalog() -> Catalog {
@@ -39,4 +40,13 @@ pub fn files() -> Files {
 
 pub fn changelog() -> Changelog {
     Changelog { text: "# Changes\n\n## 1.0.0\n\nThe first version.\n".to_owned() }
+}
+
+pub fn version() -> Version {
+    Version::new(1, 0, 0)
+}
+
+pub fn bundle() -> Bundle {
+    let made = Bundle::of(&catalog(), files(), &version(), &changelog(), None);
+    made.unwrap_or_else(|refusal| panic!("{refusal}"))
 }

@@ -1,6 +1,106 @@
-//! Rules that a Prometheus evaluates: series it records.
+//! Rules that a Prometheus evaluates: series it records, and alerts, each with a runbook.
+//!
+//! The catalogue goes in; files of rules come out, the same as PrometheusRule objects, runbooks, and what routes alerts. An alert
+//! whose query asks for what nobody exposes, or whose texts name a label that its query does not answer with, is refused
+//! when it is made.
 
+mod alert;
+mod alertmanager;
+mod file;
+mod platform;
+mod plimsoll;
 mod recording;
+mod runbook;
 mod slo;
 
+pub use alert::{Alert, Category, Condition, Dashboard, Runbook, Severity};
+pub use file::{Group, Rule};
 pub use recording::{Recording, Recordings, recordings};
+
+use crate::catalog::{Catalog, Files, Problem};
+
+/// Where the links of alerts lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Links {
+    /// Folder of the runbooks, without a slash at its end: `https://runbooks.example.com/plimsoll`.
+    pub runbooks: String,
+    /// Grafana, without a slash at its end.
+    pub grafana: String,
+}
+
+/// Alerts in the order in which they are written down: groups, and the file of each.
+struct Chapter {
+    /// Name of the file, without its ending.
+    file: &'static str,
+    group: &'static str,
+    alerts: Vec<Alert>,
+}
+
+// === impl Links ===
+
+impl Default for Links {
+    /// Addresses that nobody has: who installs the rules says where his are.
+    fn default() -> Self {
+        Self { runbooks: "https://runbooks.example.com/plimsoll".into(), grafana: "https://grafana.example.com".into() }
+    }
+}
+
+/// Every alert that is shipped.
+pub fn alerts() -> Vec<Alert> {
+    chapters().into_iter().flat_map(|chapter| chapter.alerts).collect()
+}
+
+/// Rules, PrometheusRule objects, runbooks, the wrapper for jsonnet, and the configuration of an Alertmanager.
+///
+/// # Errors
+/// When a query or a text of an alert is wrong.
+pub fn files(catalog: &Catalog) -> Result<Files, Problem> {
+    let mut by_file: Vec<(&str, Vec<Group>)> = vec![("recording", recorded(catalog)?)];
+    for Chapter { file, group, alerts } in chapters() {
+        let group = Group::of_alerts(group, &alerts, catalog)?;
+        match by_file.iter_mut().find(|(name, _)| *name == file) {
+            Some((_, groups)) => groups.push(group),
+            None => by_file.push((file, vec![group])),
+        }
+    }
+    let mut files = Files::default();
+    for (name, groups) in &by_file {
+        files.add(format!("alert-rules/{name}.yaml"), file::rules(groups));
+        files.add(format!("alert-rules/prometheusrules/{name}.yaml"), file::object(name, groups));
+    }
+    let names: Vec<_> = by_file.iter().map(|(name, _)| *name).collect();
+    files.extend(file::loaders(&names));
+    let alerts = alerts();
+    for alert in &alerts {
+        files.add(format!("alert-rules/runbooks/{}.md", alert.name), runbook::page(alert, catalog)?);
+    }
+    files.add("alert-rules/runbooks/README.md", runbook::index(&alerts));
+    files.extend(alertmanager::files(&alerts, catalog)?);
+    Ok(files)
+}
+
+/// The wrapper for those who put their monitoring together with jsonnet: the rules, and the dashboards among these files.
+pub fn mixin(files: &Files) -> Files {
+    let mut wrapper = Files::default();
+    wrapper.add("alert-rules/mixin/mixin.libsonnet", file::mixin(files));
+    wrapper
+}
+
+fn recorded(catalog: &Catalog) -> Result<Vec<Group>, Problem> {
+    Ok(recordings(catalog)?.into_iter().map(Group::of_recordings).collect())
+}
+
+fn chapters() -> Vec<Chapter> {
+    let chapter = |file, group, alerts| Chapter { file, group, alerts };
+    vec![
+        chapter("slo", "plimsoll.slo", slo::of_plimsoll()),
+        chapter("slo", "platform.slo", slo::of_platform()),
+        chapter("plimsoll", "plimsoll.availability", plimsoll::availability()),
+        chapter("plimsoll", "plimsoll.autoscaling", plimsoll::autoscaling()),
+        chapter("plimsoll", "plimsoll.sources", plimsoll::sources()),
+        chapter("plimsoll", "plimsoll.serving", plimsoll::serving()),
+        chapter("platform", "platform.services", platform::services()),
+        chapter("platform", "platform.resources", platform::resources()),
+        chapter("platform", "platform.backups", platform::backups()),
+    ]
+}

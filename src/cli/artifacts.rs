@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::artifacts::Folder;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, rule::Links};
 use crate::cli::{complain, print};
 
 #[derive(Debug, Parser)]
@@ -34,6 +34,12 @@ struct Generate {
     /// Write nothing; fail when a file is not what would be written.
     #[arg(long)]
     check: bool,
+    /// Folder of the runbooks, where alerts link to. Default: an address that nobody has.
+    #[arg(long, value_name = "URL")]
+    runbooks_url: Option<String>,
+    /// The Grafana where alerts link to. Default: an address that nobody has.
+    #[arg(long, value_name = "URL")]
+    grafana_url: Option<String>,
 }
 
 /// # Errors
@@ -46,7 +52,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn generate(args: &Generate) -> anyhow::Result<ExitCode> {
-    let (files, folder) = (Catalog::shipped().files()?, Folder(args.output.clone()));
+    let mut catalog = Catalog::shipped();
+    catalog.links = links(args);
+    let (files, folder) = (catalog.files()?, Folder(args.output.clone()));
     if args.check {
         let differences = folder.differences(&files).context("the folder cannot be compared")?;
         differences.iter().for_each(|difference| complain(&difference.to_string()));
@@ -59,4 +67,13 @@ fn generate(args: &Generate) -> anyhow::Result<ExitCode> {
     }
     print(&format!("{} files in {}", files.0.len(), args.output.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+fn links(args: &Generate) -> Links {
+    let url = |given: &Option<String>, default: String| match given {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => default,
+    };
+    let Links { runbooks, grafana } = Links::default();
+    Links { runbooks: url(&args.runbooks_url, runbooks), grafana: url(&args.grafana_url, grafana) }
 }

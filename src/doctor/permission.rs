@@ -38,6 +38,8 @@ pub enum Purpose {
     Certificate,
     /// To keep the caBundle of its APIServices.
     CaBundles,
+    /// To show what autoscalers get, and whether its APIs are available.
+    OwnMetrics,
     /// The autoscalers' own: Pods and Object metrics.
     CustomMetrics,
     /// External metrics.
@@ -95,6 +97,7 @@ impl Duties<'_> {
         permissions.extend(self.discovery());
         permissions.extend(self.references());
         permissions.extend(self.certificate());
+        permissions.extend(own_metrics());
         permissions
     }
 
@@ -141,6 +144,15 @@ impl Duties<'_> {
         let Some(name) = of("--tls-secret") else { return Vec::new() };
         single(Purpose::Certificate, &["get", "list", "watch"], "", "secrets", &in_own(name))
     }
+}
+
+fn own_metrics() -> impl Iterator<Item = Permission> {
+    let follow = VERBS.map(|verb| allowed(Purpose::OwnMetrics, verb, "autoscaling", "horizontalpodautoscalers"));
+    let read = |name: &'static str| {
+        let place = (None, Some(name.to_owned()));
+        single(Purpose::OwnMetrics, &["get"], "apiregistration.k8s.io", "apiservices", &place)
+    };
+    follow.into_iter().chain(API_SERVICES.into_iter().flat_map(read))
 }
 
 /// Where it is not known what Plimsoll does.
@@ -207,6 +219,7 @@ impl Purpose {
             Self::References => "read the Secrets and ConfigMaps that monitors name",
             Self::Certificate => "have its serving certificate",
             Self::CaBundles => "keep the caBundle of its APIServices",
+            Self::OwnMetrics => "show in its own metrics what autoscalers get and whether its APIs are available",
             Self::CustomMetrics => "read Pods and Object metrics",
             Self::ExternalMetrics => "read External metrics",
         }
@@ -253,8 +266,8 @@ fn judged(purpose: Purpose, reviews: &[&Review], facts: &Facts) -> Finding {
     // Without the configuration nobody knows which of it is needed.
     let is_sure = purpose != Purpose::Discovery || matches!(facts.configuration, Configuration::Known { .. });
     let finding = match (is_sure, purpose) {
-        // Their targets alone are not scraped, and are told as down.
-        (_, Purpose::References) => Check::Permissions.warning(object, found),
+        // Their targets alone are not scraped, and are told as down; or only something is not shown.
+        (_, Purpose::References | Purpose::OwnMetrics) => Check::Permissions.warning(object, found),
         (true, _) => Check::Permissions.failure(object, found),
         (false, _) => {
             Check::Permissions.warning(object, format!("{found}; needed where its configuration asks for it"))
@@ -302,6 +315,7 @@ fn expected(purpose: Purpose) -> &'static str {
         }
         Purpose::Certificate => "a Role in its namespace for this Secret alone",
         Purpose::CaBundles => "a ClusterRole for its three APIServices alone",
+        Purpose::OwnMetrics => "these rules in the ClusterRole of Plimsoll",
         Purpose::CustomMetrics | Purpose::ExternalMetrics => "a ClusterRoleBinding to a ClusterRole with this rule",
     }
 }

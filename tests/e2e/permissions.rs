@@ -142,7 +142,8 @@ async fn a_permission_that_is_taken_away_while_it_runs_is_said_until_it_is_back(
     page_says(&plimsoll.direct, "/readyz?verbose", &degraded).await;
     page_says(&plimsoll.direct, "/status", &["cannot list resource &quot;podmonitors&quot;", "a ClusterRole with"])
         .await;
-    page_says(&plimsoll.direct, "/metrics", &["plimsoll_kubernetes_watch_up{resource=\"pods\"} 1\n"]).await;
+    let up = ["plimsoll_kubernetes_watch_up{resource=\"pods\"} 1\n", "plimsoll_hpa_watch_up 0\n"];
+    page_says(&plimsoll.direct, "/metrics", &up).await;
     fleet.apply(MONITORS_TOO).await;
     page_says(&plimsoll.direct, "/readyz?verbose", &is_well).await;
 }

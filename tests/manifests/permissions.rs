@@ -28,6 +28,9 @@ const AUTHENTICATION: [&str; 3] = [
     "watch configmaps/extension-apiserver-authentication in *",
 ];
 
+/// The APIServices that lead to Plimsoll.
+const API_SERVICES: [&str; 3] = ["v1beta1.custom", "v1beta2.custom", "v1beta1.external"];
+
 /// What nobody asks for.
 const EVERY_VERB: [&str; 8] = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
 
@@ -152,13 +155,14 @@ fn expected(parts: &[&str]) -> Grants {
             "base" => {
                 expected.extend(DELEGATED.iter().chain(&AUTHENTICATION).map(|grant| (*grant).to_owned()));
                 expected.extend(watched(|resource| !is_credential(resource)));
+                expected.extend(VERBS.map(|verb| format!("{verb} horizontalpodautoscalers.autoscaling in *")));
+                expected.extend(API_SERVICES.map(|name| format!("get {}", api_service(name))));
             }
             "monitor-credentials" => expected.extend(watched(is_credential)),
             "self-managed" => {
                 let verbs = ["get", "list", "watch", "update"];
                 expected.extend(verbs.map(|verb| format!("{verb} secrets/plimsoll-serving in plimsoll-system")));
-                for name in ["v1beta1.custom", "v1beta2.custom", "v1beta1.external"] {
-                    let object = format!("apiservices.apiregistration.k8s.io/{name}.metrics.k8s.io in *");
+                for object in API_SERVICES.map(api_service) {
                     expected.extend(["get", "list", "watch", "patch"].map(|verb| format!("{verb} {object}")));
                 }
             }
@@ -170,6 +174,10 @@ fn expected(parts: &[&str]) -> Grants {
         }
     }
     expected
+}
+
+fn api_service(name: &str) -> String {
+    format!("apiservices.apiregistration.k8s.io/{name}.metrics.k8s.io in *")
 }
 
 /// What discovery asks for, of some resources.

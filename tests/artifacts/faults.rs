@@ -1,0 +1,1 @@
+//! Faults of the platform, injected one after the other, as notifications of a real Alertmanager.
