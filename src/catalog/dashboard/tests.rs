@@ -31,7 +31,7 @@ fn places(dashboard: &Dashboard) -> Vec<(usize, Place)> {
 
 #[test]
 fn every_query_of_every_dashboard_asks_for_what_is_in_the_catalogue() {
-    assert_eq!(GENERATED.len(), 9);
+    assert_eq!(GENERATED.len(), 10);
 }
 
 #[test]
