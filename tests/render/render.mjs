@@ -25,6 +25,8 @@ const options = {
   // Seconds between two scrapes.
   interval: { type: 'string', default: '15' },
   chromium: { type: 'string', default: 'chromium' },
+  // Draw nothing; say which units there are.
+  units: { type: 'boolean', default: false },
   // name=value, for variables that are not to be as the dashboard says.
   variable: { type: 'string', multiple: true, default: [] },
 };
@@ -37,7 +39,7 @@ problems.forEach((problem) => console.error(problem));
 process.exit(problems.length > 0 ? 1 : 0);
 
 async function draw(args, uids) {
-  const prometheus = new Prometheus(args.prometheus);
+  const prometheus = args.units || new Prometheus(args.prometheus);
   const settings = {
     time: Number(args.time ?? Date.now() / 1000),
     range: args.range && Number(args.range),
@@ -48,12 +50,17 @@ async function draw(args, uids) {
   const chromium = await Chromium.start(args.chromium, page.address);
   const problems = [];
   try {
+    if (args.units) {
+      console.log((await chromium.units()).join('\n'));
+      return [];
+    }
     await mkdir(args.output, { recursive: true });
     for (const dashboard of await dashboards(args.dashboards, uids)) {
-      const drawn = await chromium.draw(await scene(dashboard, prometheus, settings));
+      const asked = await scene(dashboard, prometheus, settings);
+      const drawn = await chromium.draw(asked);
       const picture = path.join(args.output, `${dashboard.uid}.png`);
       await writeFile(picture, drawn.picture);
-      const found = judge(dashboard, drawn);
+      const found = [...asked.problems, ...judge(dashboard, drawn)];
       const count = `${drawn.panels.length} panels, ${Math.ceil(drawn.picture.length / 1024)} KiB`;
       console.log(`${picture}: ${count}${found.length > 0 ? `, ${found.length} problems` : ''}`);
       problems.push(...found.map((problem) => `${dashboard.uid}: ${problem}`));
