@@ -62,9 +62,7 @@ fn is_picture(path: &Path) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panel_that_is_not_drawn_is_named() {
     let watched = Prometheus::start(&json!([]));
-    let target = |job: &str, address: &str| {
-        json!({ "job_name": job, "scrape_interval": "1s", "static_configs": [{ "targets": [address] }] })
-    };
+    let target = |job: &str, address: &str| json!({ "job_name": job, "scrape_interval": "1s", "static_configs": [{ "targets": [address] }] });
     let prometheus = Prometheus::start(&json!([target("prometheus", &watched.address), target("down", "127.0.0.1:1")]));
     let rates = || async { prometheus.query("rate(prometheus_http_request_duration_seconds_count[4s])", now()).await };
     eventually(rates, |series| !series.is_empty()).await;
