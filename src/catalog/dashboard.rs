@@ -23,6 +23,7 @@ mod variable;
 
 // One file for each question.
 mod api;
+mod backups;
 mod business;
 mod hpa;
 mod internals;
@@ -156,6 +157,7 @@ pub fn all() -> Vec<Dashboard> {
         queues::dashboard(),
         resources::dashboard(),
         business::dashboard(),
+        backups::dashboard(),
     ]
 }
 

@@ -9,7 +9,7 @@ use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::{self, Expr, LabelModifier, VectorMatchCardinality, VectorSelector};
 use promql_parser::util::visitor::{ExprVisitor, ExprVisitorMut, walk_expr, walk_expr_mut};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Metric};
 
 /// A query. It may have Grafana's variables: `$__rate_interval` and `$__range` as durations, others within quotes.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,16 +103,19 @@ impl Expression {
         self.selectors().into_iter().filter_map(|selector| selector.name).collect()
     }
 
-    /// The same of fewer series: a matcher in PromQL's notation, `job=~"$job"`, is added wherever the series has the label.
+    /// The same of fewer series: matchers in PromQL's notation, `job=~"$job",instance=~"$instance"`, each of which is added
+    /// wherever the series has the label.
     ///
     /// # Panics
-    /// When the matcher is none; they are written in the program.
-    pub fn narrowed(&self, catalog: &Catalog, matcher: &str) -> Self {
-        let selector = parser::parse(&format!("{{{matcher},x=\"x\"}}")).expect("a matcher in PromQL's notation");
-        let Expr::VectorSelector(VectorSelector { matchers, .. }) = selector else { panic!("{matcher} is no matcher") };
-        let matcher = matchers.matchers.into_iter().next().expect("there is one");
+    /// When they are none; they are written in the program.
+    pub fn narrowed(&self, catalog: &Catalog, matchers: &str) -> Self {
+        // A selector has to match something that is not empty, which those of a reader's choice need not.
+        let selector = parser::parse(&format!("{{{matchers},x=\"x\"}}")).expect("matchers in PromQL's notation");
+        let Expr::VectorSelector(selector) = selector else { panic!("{matchers} are no matchers") };
+        let mut matchers = selector.matchers.matchers;
+        matchers.pop();
         let mut tree = self.tree.clone();
-        let Ok(_) = walk_expr_mut(&mut Narrow { catalog, matcher: &matcher }, &mut tree);
+        let Ok(_) = walk_expr_mut(&mut Narrow { catalog, matchers: &matchers }, &mut tree);
         let text = DURATIONS.iter().fold(tree.to_string(), |text, (name, stand_in)| text.replace(stand_in, name));
         Self { text, tree }
     }
@@ -151,7 +154,7 @@ impl ExprVisitor for Selectors {
 
 struct Narrow<'a> {
     catalog: &'a Catalog,
-    matcher: &'a Matcher,
+    matchers: &'a [Matcher],
 }
 
 impl ExprVisitorMut for Narrow<'_> {
@@ -164,9 +167,9 @@ impl ExprVisitorMut for Narrow<'_> {
             _ => return Ok(true),
         };
         let metric = selector.name.as_deref().and_then(|name| self.catalog.of_series(name));
-        if metric.is_some_and(|metric| metric.label_names().contains(&self.matcher.name)) {
-            selector.matchers.matchers.push(self.matcher.clone());
-        }
+        let Some(labels) = metric.map(Metric::label_names) else { return Ok(true) };
+        let narrowing = self.matchers.iter().filter(|matcher| labels.contains(&matcher.name));
+        selector.matchers.matchers.extend(narrowing.cloned());
         Ok(true)
     }
 }
@@ -320,7 +323,7 @@ mod tests {
         let query = known(
             "sum by (code) (rate(http_requests_total{method=\"GET\"}[$__rate_interval])) / on () group_left () sum(up)",
         );
-        let narrowed = query.narrowed(&catalog(), r#"job=~"$job""#).narrowed(&catalog(), r#"queue="a""#);
+        let narrowed = query.narrowed(&catalog(), r#"job=~"$job",queue="a""#);
         let expected = "sum by (code) (rate(http_requests_total{job=~\"$job\",method=\"GET\"}[$__rate_interval])) \
                         / on () group_left () sum(up{job=~\"$job\"})";
         assert_eq!(narrowed.text(), expected);

@@ -52,10 +52,9 @@ pub fn of_definitions(title: impl Into<Text>, metrics: &[Shown]) -> Dashboard {
         title: title.into(),
         question: "What do the services report that autoscalers follow?".into(),
         about: About::Plimsoll,
-        variables: [("namespace", "Namespace"), ("job", "Job"), ("instance", "Instance")]
-            .map(|(name, label)| Variable::many(name, label, r#"up{pod!=""}"#))
-            .into(),
-        annotations: vec![Annotation::scaling(r#"hpa_namespace=~"$namespace""#)],
+        // These every Prometheus has, however it finds its targets.
+        variables: vec![Variable::many("job", "Job", "up"), Variable::many("instance", "Instance", "up")],
+        annotations: vec![Annotation::scaling("")],
         sections: Vec::new(),
     };
     dashboard.section("Metrics", metrics.iter().map(Shown::panel))
@@ -83,7 +82,7 @@ mod tests {
         let metrics = [shown("sum by (queue) (agent_queue_length)", Some(100.0), Some(500.0))];
         let json = of_definitions("Queues", &metrics).json(&Catalog::shipped()).expect("a known metric");
         let panel = &json["panels"][1];
-        let query = r#"sum by (queue) (agent_queue_length{instance=~"$instance",job=~"$job",namespace=~"$namespace"})"#;
+        let query = r#"sum by (queue) (agent_queue_length{instance=~"$instance",job=~"$job"})"#;
         assert_eq!(panel["targets"][0]["expr"], query);
         assert_eq!(panel["fieldConfig"]["defaults"]["thresholds"]["steps"][2]["value"], 500.0);
     }

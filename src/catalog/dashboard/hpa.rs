@@ -4,7 +4,7 @@ use crate::catalog::dashboard::overview::YES_OR_NO;
 use crate::catalog::dashboard::{Annotation, Color, Column, Dashboard, Link, Measure, Panel, Thresholds, Variable};
 
 /// Labels that tell the metrics of one autoscaler apart.
-const METRIC: &str = "type, metric, target_type";
+const METRIC: &str = "metric, target_type";
 
 /// Replicas of Plimsoll expose the same autoscalers; they are counted once.
 const HPA: &str = "max by (hpa_namespace, hpa)";
@@ -106,7 +106,7 @@ fn ages() -> Panel {
     Panel::lines("Age of the values", description)
         .measured(Measure::Seconds)
         .query("max by (metric) (plimsoll_hpa_metric_age_seconds)", "{{metric}}")
-        .thresholds(Thresholds::above(60.0, 120.0))
+        .thresholds(too_old())
 }
 
 fn metrics() -> Panel {
@@ -118,12 +118,11 @@ fn metrics() -> Panel {
         .query(of("age_seconds"), "")
         .query(of("available"), "")
         .column(Column::label("metric", "Metric"))
-        .column(Column::label("type", "Type"))
         .column(Column::label("target_type", "Target type"))
         .column(Column::numbers(0, "Target", Measure::Count))
         .column(Column::numbers(1, "Value", Measure::Count))
         .column(Column::numbers(2, "Seen", Measure::Count))
-        .column(Column::numbers(3, "Age", Measure::Seconds).thresholds(Thresholds::above(60.0, 120.0)))
+        .column(Column::numbers(3, "Age", Measure::Seconds).thresholds(too_old()))
         .column(Column::numbers(4, "Available", Measure::State).states(&YES_OR_NO))
         .size(24, 7)
 }
@@ -181,6 +180,11 @@ fn all() -> Panel {
         .column(Column::numbers(5, "Missing", Measure::Count).thresholds(some_is_bad()))
         .column(Column::numbers(6, "Last change", Measure::Seconds))
         .size(24, 9)
+}
+
+/// In seconds, as the alert has it.
+fn too_old() -> Thresholds {
+    Thresholds::always(Color::Good).then(90.0, Color::Warning)
 }
 
 fn some_is_bad() -> Thresholds {

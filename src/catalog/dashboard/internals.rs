@@ -96,7 +96,7 @@ fn review_duration() -> Panel {
     let buckets = "rate(plimsoll_review_duration_seconds_bucket[$__rate_interval])";
     Panel::lines("p95 of reviews", "Time within which 95 of 100 reviews are answered or given up, with all tries.")
         .measured(Measure::Seconds)
-        .query(format!("histogram_quantile(0.95, sum by (le, resource) ({buckets}))"), "{{resource}}")
+        .query(format!("histogram_quantile(0.95, sum by (le, resource) ({buckets})) >= 0"), "{{resource}}")
         .thresholds(Thresholds::above(0.5, 5.0))
         .size(6, 8)
 }
@@ -107,7 +107,7 @@ fn cache() -> Panel {
     };
     Panel::lines("Reviews that were remembered", "Share of the looks that found what an earlier review had said.")
         .measured(Measure::Share)
-        .query(format!("{} / {}", looks(r#"{result="hit"}"#), looks("")), "{{resource}}")
+        .query(format!("{} / ({} > 0)", looks(r#"{result="hit"}"#), looks("")), "{{resource}}")
         .up_to(1.0)
         .size(6, 8)
 }

@@ -59,9 +59,10 @@ impl Dashboard {
     }
 
     /// Those that narrow the queries of a panel.
-    fn matchers(&self, panel: &Panel) -> Vec<String> {
+    fn matchers(&self, panel: &Panel) -> String {
         let narrows = |variable: &&Variable| variable.choice == Choice::Many || !panel.is_of_all;
-        self.variables.iter().filter(narrows).map(Variable::matcher).collect()
+        let matchers: Vec<_> = self.variables.iter().filter(narrows).map(Variable::matcher).collect();
+        matchers.join(",")
     }
 
     fn panels_json(&self, catalog: &Catalog) -> Result<Vec<Value>, Problem> {
@@ -77,7 +78,7 @@ fn title(title: &str, id: usize, place: Place) -> Value {
     json!({"type": "row", "id": id, "title": title, "collapsed": false, "gridPos": place.json(), "panels": []})
 }
 
-fn panel(panel: &Panel, id: usize, place: Place, catalog: &Catalog, matchers: &[String]) -> Result<Value, Problem> {
+fn panel(panel: &Panel, id: usize, place: Place, catalog: &Catalog, matchers: &str) -> Result<Value, Problem> {
     let queries = panel.queries.iter().map(|query| query.checked(catalog, matchers));
     let queries = queries.collect::<Result<Vec<_>, _>>()?;
     let targets: Vec<_> = queries.iter().enumerate().map(|(at, query)| target(panel, at, query)).collect();

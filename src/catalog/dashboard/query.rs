@@ -36,9 +36,9 @@ impl Query {
 
     /// # Errors
     /// When it asks for what the catalogue does not have, or its legend names a label that its answer does not have.
-    pub(super) fn checked(&self, catalog: &Catalog, matchers: &[String]) -> Result<Checked, Problem> {
+    pub(super) fn checked(&self, catalog: &Catalog, matchers: &str) -> Result<Checked, Problem> {
         let whole = catalog.expression(&self.promql)?;
-        let expression = matchers.iter().fold(whole, |query, matcher| query.narrowed(catalog, matcher));
+        let expression = if matchers.is_empty() { whole } else { whole.narrowed(catalog, matchers) };
         let labels = expression.labels(catalog);
         for label in labels_of(&self.legend) {
             require(&labels, label, "legend", expression.text())?;
@@ -70,8 +70,8 @@ mod tests {
     use super::*;
 
     fn checked(promql: &'static str, legend: &'static str) -> Result<Checked, Problem> {
-        let matchers = [r#"job=~"$job""#.to_owned(), r#"nobody=~"has""#.to_owned()];
-        Query::new(promql, legend, Moment::Range).checked(&Catalog::shipped(), &matchers)
+        let matchers = r#"job=~"$job",nobody=~"has""#;
+        Query::new(promql, legend, Moment::Range).checked(&Catalog::shipped(), matchers)
     }
 
     #[test]

@@ -17,11 +17,11 @@ pub(super) fn dashboard() -> Dashboard {
 
 /// Of what a container may take.
 fn for_cpu() -> Thresholds {
-    Thresholds::above(0.7, 0.8)
+    Thresholds::always(Color::Good).then(0.8, Color::Warning)
 }
 
 fn for_memory() -> Thresholds {
-    Thresholds::above(0.75, 0.85)
+    Thresholds::above(0.85, 0.95)
 }
 
 fn cpu_now() -> Panel {

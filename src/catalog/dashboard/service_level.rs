@@ -39,7 +39,7 @@ fn errors_now() -> Panel {
     Panel::stat("Errors", "Share of the requests with a code of 500 and above. It is to stay below 1 %.")
         .measured(Measure::Share)
         .query(format!("sum({ERRORS}) / sum({REQUESTS})"), "")
-        .thresholds(Thresholds::above(0.005, 0.01))
+        .thresholds(Thresholds::above(0.01, 0.05))
 }
 
 fn budget() -> Panel {
@@ -87,7 +87,7 @@ fn errors() -> Panel {
     Panel::lines("Share of errors by workload", "Of the requests of 5 minutes, those with a code of 500 and above.")
         .measured(Measure::Share)
         .query(format!("sum by (workload) ({ERRORS}) / sum by (workload) ({REQUESTS})"), "{{workload}}")
-        .thresholds(Thresholds::above(0.005, 0.01))
+        .thresholds(Thresholds::above(0.01, 0.05))
 }
 
 fn burn() -> Panel {
@@ -124,8 +124,8 @@ fn over() -> Panel {
         "Share of the requests of 5 minutes that took longer. Of 2 s it may be 5 %, of 5 s 1 %: the lines.";
     Panel::lines("Share of slow requests", description)
         .measured(Measure::Share)
-        .query(share("2s"), "more than 2 s")
-        .query(share("5s"), "more than 5 s")
+        .query(share("2s"), "above 2 s")
+        .query(share("5s"), "above 5 s")
         .thresholds(Thresholds::above(0.01, 0.05))
 }
 

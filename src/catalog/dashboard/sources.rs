@@ -103,7 +103,7 @@ fn share() -> Panel {
     let rate = |of: &str| format!("sum by (scrape_job) (rate(plimsoll_{of}_total[$__rate_interval]))");
     Panel::lines("Share of scrapes that fail", "Of each job, over all of its targets.")
         .measured(Measure::Share)
-        .query(format!("{} / {}", rate("scrape_failures"), rate("scrapes")), "{{scrape_job}}")
+        .query(format!("{} / ({} > 0)", rate("scrape_failures"), rate("scrapes")), "{{scrape_job}}")
         .thresholds(Thresholds::above(0.01, 0.1))
 }
 

@@ -1,15 +1,17 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use serde_json::Value;
 
 use super::layout::{COLUMNS, Place, Placed, placed};
 use super::*;
 
-fn generated() -> Vec<(String, Value)> {
-    let catalog = Catalog::shipped();
-    let json = |dashboard: &Dashboard| dashboard.json(&catalog).unwrap_or_else(|problem| panic!("{problem}"));
+static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::shipped);
+
+static GENERATED: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {
+    let json = |dashboard: &Dashboard| dashboard.json(&CATALOG).unwrap_or_else(|problem| panic!("{problem}"));
     all().iter().map(|dashboard| (dashboard.uid.to_string(), json(dashboard))).collect()
-}
+});
 
 fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
     let all = dashboard["panels"].as_array().expect("panels");
@@ -29,7 +31,7 @@ fn places(dashboard: &Dashboard) -> Vec<(usize, Place)> {
 
 #[test]
 fn every_query_of_every_dashboard_asks_for_what_is_in_the_catalogue() {
-    assert_eq!(generated().len(), 9);
+    assert_eq!(GENERATED.len(), 10);
 }
 
 #[test]
@@ -84,9 +86,9 @@ fn no_dashboard_is_a_wall_of_panels() {
 
 #[test]
 fn every_panel_says_what_it_shows_and_in_which_unit() {
-    for (uid, dashboard) in generated() {
+    for (uid, dashboard) in GENERATED.iter() {
         let mut titles = BTreeSet::new();
-        for panel in panels(&dashboard) {
+        for panel in panels(dashboard) {
             let title = text(panel, "title");
             assert!(!title.is_empty() && text(panel, "description").ends_with('.'), "{uid}: {title}");
             assert!(!text(&panel["fieldConfig"]["defaults"], "unit").is_empty(), "{uid}: {title}");
@@ -98,8 +100,8 @@ fn every_panel_says_what_it_shows_and_in_which_unit() {
 
 #[test]
 fn every_query_is_narrowed_to_the_chosen_jobs_and_instances() {
-    for (uid, dashboard) in generated() {
-        for target in panels(&dashboard).flat_map(|panel| panel["targets"].as_array().expect("targets")) {
+    for (uid, dashboard) in GENERATED.iter() {
+        for target in panels(dashboard).flat_map(|panel| panel["targets"].as_array().expect("targets")) {
             let query = crate::catalog::Expression::parse(text(target, "expr")).expect("PromQL");
             for selector in query.selectors() {
                 let narrowed = ["job", "instance"].iter().all(|label| selector.labels.contains(*label));
@@ -111,10 +113,10 @@ fn every_query_is_narrowed_to_the_chosen_jobs_and_instances() {
 
 #[test]
 fn nothing_is_asked_but_the_prometheus_that_is_chosen() {
-    for (uid, dashboard) in generated() {
+    for (uid, dashboard) in GENERATED.iter() {
         let whole = dashboard.to_string();
         assert!(!whole.contains("__inputs") && !whole.contains("DS_PROMETHEUS"), "{uid}");
-        let panels = panels(&dashboard);
+        let panels = panels(dashboard);
         for source in panels.flat_map(|panel| [&panel["datasource"], &panel["targets"][0]["datasource"]]) {
             assert_eq!(source["uid"], "${datasource}", "{uid}");
         }
@@ -128,7 +130,7 @@ fn linked(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn links_lead_to_dashboards_that_there_are() {
-    let all = generated();
+    let all = &*GENERATED;
     let uids: BTreeSet<_> = all.iter().map(|(uid, _)| uid.as_str()).collect();
     let texts: Vec<_> = all.iter().map(|(uid, dashboard)| (uid, dashboard.to_string())).collect();
     let links: Vec<_> = texts.iter().flat_map(|(uid, text)| linked(text).map(move |to| (uid, to))).collect();
@@ -138,8 +140,8 @@ fn links_lead_to_dashboards_that_there_are() {
 
 #[test]
 fn cells_that_a_link_reads_are_columns_of_the_table() {
-    for (uid, dashboard) in generated() {
-        for panel in panels(&dashboard).filter(|panel| panel["type"] == "table") {
+    for (uid, dashboard) in GENERATED.iter() {
+        for panel in panels(dashboard).filter(|panel| panel["type"] == "table") {
             let overrides = panel["fieldConfig"]["overrides"].as_array().expect("overrides");
             let titles: BTreeSet<_> = overrides.iter().map(|column| text(&column["matcher"], "options")).collect();
             let whole = panel.to_string();
@@ -151,7 +153,7 @@ fn cells_that_a_link_reads_are_columns_of_the_table() {
 
 #[test]
 fn a_dashboard_fits_into_a_config_map_and_its_annotation() {
-    for (path, text) in files(&Catalog::shipped()).expect("right").0 {
+    for (path, text) in files(&CATALOG).expect("right").0 {
         assert!(text.len() < 256 * 1024, "{path} has {} bytes", text.len());
     }
 }
@@ -159,7 +161,7 @@ fn a_dashboard_fits_into_a_config_map_and_its_annotation() {
 #[test]
 fn a_config_map_has_the_dashboard_as_it_is() {
     for dashboard in all() {
-        let json = dashboard.json(&Catalog::shipped()).expect("right");
+        let json = dashboard.json(&CATALOG).expect("right");
         let object: Value = serde_saphyr::from_str(&provisioning::config_map(&dashboard, &json)).expect("YAML");
         let data: Value =
             serde_json::from_str(text(&object["data"], &format!("{}.json", dashboard.uid))).expect("JSON");
@@ -171,7 +173,7 @@ fn a_config_map_has_the_dashboard_as_it_is() {
 #[test]
 fn what_the_operator_reads_is_a_key_of_the_config_map() {
     for dashboard in all() {
-        let json = dashboard.json(&Catalog::shipped()).expect("right");
+        let json = dashboard.json(&CATALOG).expect("right");
         let from: Value = serde_saphyr::from_str(&provisioning::config_map(&dashboard, &json)).expect("YAML");
         let object: Value = serde_saphyr::from_str(&provisioning::grafana_dashboard(&dashboard)).expect("YAML");
         let source = &object["spec"]["configMapRef"];
@@ -182,14 +184,14 @@ fn what_the_operator_reads_is_a_key_of_the_config_map() {
 
 #[test]
 fn the_same_catalogue_makes_the_same_files() {
-    assert_eq!(files(&Catalog::shipped()), files(&Catalog::shipped()));
+    assert_eq!(files(&CATALOG), files(&Catalog::shipped()));
 }
 
 #[test]
 fn a_column_of_a_label_that_is_not_there_is_refused() {
     let table = Panel::table("Jobs", "Jobs.").query("sum by (job) (up)", "").column(Column::label("pod", "Pod"));
     let dashboard = Dashboard::of_plimsoll("x", "X", "Why?").section("", [table]);
-    let problem = dashboard.json(&Catalog::shipped()).expect_err("no pod");
+    let problem = dashboard.json(&CATALOG).expect_err("no pod");
     assert_eq!(problem.what, "the column names pod; the answer has job");
 }
 

@@ -46,7 +46,8 @@ impl Variable {
     /// When the series are not in the catalogue, or do not have the label.
     pub(super) fn json(&self, catalog: &Catalog, before: &[Self]) -> Result<Value, Problem> {
         let series = self.checked(catalog)?;
-        let series = before.iter().fold(series, |series, other| series.narrowed(catalog, &other.matcher()));
+        let matchers: Vec<_> = before.iter().map(Self::matcher).collect();
+        let series = if before.is_empty() { series } else { series.narrowed(catalog, &matchers.join(",")) };
         let query = format!("label_values({series}, {})", self.name);
         let is_many = self.choice == Choice::Many;
         let current = match self.choice {
