@@ -50,6 +50,8 @@ mod doctor;
 mod demo;
 // Rates, quantiles and sums as Prometheus 2 and 3 compute them.
 mod promql;
+// The dashboards as people see them, drawn from what a real Prometheus says.
+mod render;
 // What the README shows is true.
 mod readme;
 // Native histograms against figures of Prometheus' code.
