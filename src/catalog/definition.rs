@@ -24,18 +24,22 @@ pub const OF_WORKLOAD: &str = "job, namespace";
 /// As long as a panel resolves, and at least four scrapes.
 const RESOLUTION: &str = "$__rate_interval";
 
-/// A dashboard of what a configuration defines, and alerts of its thresholds, with what loads them. What is shipped is not among
-/// them.
+/// A dashboard of what a configuration defines, and alerts of its thresholds, with what loads them; and the catalogue that has
+/// what they read. What is shipped is not among the files.
 ///
 /// # Errors
 /// When a query that follows from a definition is none.
-pub fn files_of(definitions: &[Arc<Definition>]) -> Result<Files, Problem> {
-    let (catalog, defined) = Defined::all(Catalog::shipped(), definitions)?;
+pub fn files_of(catalog: Catalog, definitions: &[Arc<Definition>]) -> Result<(Catalog, Files), Problem> {
+    let (catalog, defined) = Defined::all(catalog, definitions)?;
     let shown: Vec<_> = defined.iter().map(Defined::shown).collect();
-    let mut files = dashboard::files_of(&[dashboard::of_definitions("Metrics", &shown)], &catalog)?;
+    let own = dashboard::of_definitions("Metrics", &shown);
+    // It has links to those that are shipped.
+    let mut judged = dashboard::files(&catalog)?;
+    judged.add(own.path(), own.json(&catalog)?.to_string());
+    lint::refuse(&judged, &catalog)?;
+    let mut files = dashboard::files_of(&[own], &catalog)?;
     files.extend(rule::of_definitions(&defined, &catalog)?);
-    lint::refuse(&files, &catalog)?;
-    Ok(files)
+    Ok((catalog, files))
 }
 
 // === impl Defined ===
@@ -230,7 +234,7 @@ metrics:
   - {name: unwatched, gauge: {series: load, combine: sum}}
 ";
         let config = config::read(config, "mine.yaml".as_ref()).expect("good");
-        let files = files_of(&config.metrics).expect("good queries").0;
+        let (_, Files(files)) = files_of(Catalog::shipped(), &config.metrics).expect("good queries");
         let rules = &files["alert-rules/metrics.yaml"];
         assert!(
             rules.contains("alert: QueueLengthBeyondThreshold") && rules.contains("FreePlacesBeyondThreshold"),

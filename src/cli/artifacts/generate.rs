@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Parser;
 
 use super::links::Links;
 use crate::artifacts::{Changelog, Difference, Folder, Manifest, RECORD};
-use crate::catalog::{Catalog, Files};
+use crate::catalog::{self, Catalog, Files};
 use crate::cli::{complain, print};
+use crate::config;
 
 #[derive(Debug, Parser)]
 pub struct Args {
@@ -20,6 +21,10 @@ pub struct Args {
     /// Write nothing; fail when a file is not what would be written, or would be removed.
     #[arg(long)]
     check: bool,
+    /// Configuration file of Plimsoll: a dashboard of the metrics it defines and alerts of their thresholds are made, instead of what
+    /// is shipped.
+    #[arg(long)]
+    config: Option<PathBuf>,
     #[command(flatten)]
     links: Links,
 }
@@ -33,8 +38,8 @@ struct Generation {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let (catalog, folder) = (args.links.catalog(), Folder(args.output.clone()));
-    let generation = Generation::of(&catalog, catalog.files()?, &folder)?;
+    let ((catalog, files), folder) = (made(args)?, Folder(args.output.clone()));
+    let generation = Generation::of(&catalog, files, &folder)?;
     if args.check && !generation.is_there(&folder)? {
         complain("to mend it: plimsoll artifacts generate");
         return Ok(ExitCode::FAILURE);
@@ -44,6 +49,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     print(&format!("{} files in {}", generation.files.0.len(), args.output.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is shipped, or what belongs to a configuration, with the catalogue of what it reads.
+fn made(args: &Args) -> anyhow::Result<(Catalog, Files)> {
+    let catalog = args.links.catalog();
+    let Some(config) = &args.config else {
+        let files = catalog.files()?;
+        return Ok((catalog, files));
+    };
+    let config = config::load(config).map_err(|mistakes| anyhow!("{mistakes}"))?;
+    Ok(catalog::files_of(catalog, &config.metrics)?)
 }
 
 // === impl Generation ===
