@@ -10,7 +10,7 @@ use crate::storage::{Storage, Wanted, lock};
 
 const CONFIG: &str = "scrape_configs:
   - job_name: job
-    targets: [{url: 'http://127.0.0.1:9/metrics'}]
+    targets: [{url: 'http://127.0.0.1:9/metrics', namespace: ns, pod: web-1}]
 metrics:
   - {name: queue_length, gauge: {series: queue_length, combine: sum}, split_by: [queue]}
 ";
