@@ -3,7 +3,7 @@
 CARGO ?= cargo
 TIME ?= 60
 
-.PHONY: run cluster image static test fuzz bench lint setup clean help
+.PHONY: run cluster image static test screenshots fuzz bench lint setup clean help
 
 run: ## Build Plimsoll and show the demo: sample services, autoscaling, a live table
 	$(CARGO) run --release -- demo $(ARGS)
@@ -21,6 +21,10 @@ static: setup ## The static binary and the files of the image, for the tests
 
 test: setup lint static ## Install what the tests need and run everything
 	$(CARGO) test --lib --test tests
+
+screenshots: setup ## Draw the dashboards into dashboards/screenshots; ARGS names uids, all without
+	$(CARGO) build --bin plimsoll --example scene
+	./.ci/screenshots $(ARGS)
 
 fuzz: ## Invent inputs for each parser, TIME=60 seconds each; TARGETS names parsers, all without
 	TIME=$(TIME) ./.ci/fuzz $(TARGETS)

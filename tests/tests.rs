@@ -38,6 +38,8 @@ mod dashboards;
 mod discovery;
 // The whole program as a process: command line, logs, traces, signals, ports.
 mod process;
+// The artifacts as they are shipped: the command, a real registry, a Prometheus and a Plimsoll they are compared with.
+mod bundle;
 // The image: built by its Dockerfile, and run as a container.
 mod image;
 // What Plimsoll tells of itself: of autoscalers, sources, requests; and that the catalogue has all of it.
@@ -50,6 +52,8 @@ mod doctor;
 mod demo;
 // Rates, quantiles and sums as Prometheus 2 and 3 compute them.
 mod promql;
+// The dashboards as people see them, drawn from what a real Prometheus says.
+mod render;
 // What the README shows is true.
 mod readme;
 // Native histograms against figures of Prometheus' code.

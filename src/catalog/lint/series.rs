@@ -15,6 +15,8 @@ const TARGETS: u64 = 20;
 const JOBS: u64 = 10;
 /// Things that labels with values from outside name; together, since one label of a thing mostly fixes the others.
 const THINGS: u64 = 50;
+/// What remains of them where a matcher has fixed one of those labels: the metrics of one autoscaler.
+const THINGS_OF_ONE: u64 = 10;
 /// Buckets of a histogram.
 const BUCKETS: u64 = 20;
 
@@ -37,18 +39,21 @@ pub(super) fn series_max(expression: &Expression, uses: &[Use], catalog: &Catalo
 fn of_own_labels(labels: &BTreeSet<String>, uses: &[Use], catalog: &Catalog) -> u64 {
     let metrics = uses.iter().filter_map(|used| Some((used, catalog.of_series(used.name.as_deref()?)?)));
     let own = metrics.flat_map(|(used, metric)| metric.labels.iter().map(move |label| (used, label)));
-    let (mut closed, mut is_open, mut seen) = (1_u64, false, BTreeSet::new());
-    for (used, label) in own.filter(|(_, label)| labels.contains(label.name.as_ref())) {
+    let (mut closed, mut is_open, mut is_of_one, mut seen) = (1_u64, false, false, BTreeSet::new());
+    for (used, label) in own {
         let is_fixed = used.matchers.iter().any(|(name, op, _)| *name == label.name && op == "=");
-        if is_fixed || !seen.insert(label.name.clone()) {
-            continue;
-        }
         match label.values.len() {
+            0 if is_fixed => is_of_one = true,
+            _ if is_fixed || !labels.contains(label.name.as_ref()) || !seen.insert(label.name.clone()) => {}
             0 => is_open = true,
             many => closed = closed.saturating_mul(many as u64),
         }
     }
-    closed.saturating_mul(if is_open { THINGS } else { 1 })
+    closed.saturating_mul(match (is_open, is_of_one) {
+        (true, true) => THINGS_OF_ONE,
+        (true, false) => THINGS,
+        (false, _) => 1,
+    })
 }
 
 /// How many `topk` and its like leave, where they come last.

@@ -12,7 +12,10 @@ fn catalog() -> Catalog {
     let requests = Metric::counter("http_requests_total", "requests", "").label("route").closed_label("code", &["2xx"]);
     let seconds = Metric::histogram("http_request_duration_seconds", Unit::Seconds, "").label("route");
     let queue = Metric::gauge("agent_queue_length", Unit::Count("messages".into()), "").label("queue");
-    Catalog::default().with([up]).with([requests, seconds, queue].map(|metric| metric.from(Origin::Service)))
+    let codes = ["2xx", "3xx", "4xx", "5xx"];
+    let by_queue = Metric::gauge("http_requests_by_queue", Unit::Count("requests".into()), "").label("queue");
+    let by_queue = by_queue.label("route").closed_label("code", &codes).from(Origin::Service);
+    Catalog::default().with([up, by_queue]).with([requests, seconds, queue].map(|metric| metric.from(Origin::Service)))
 }
 
 fn source() -> Value {
@@ -326,6 +329,17 @@ fn a_few_of_many_series_can_be_drawn() {
     let many = format!("rate(http_request_duration_seconds_bucket{{{CHOSEN}}}[$__rate_interval])");
     dashboard["panels"][1]["targets"][0]["expr"] = json!(format!("sort_desc(topk(10, {many}))"));
     assert_eq!(findings([("good.json", dashboard), ("other.json", other())]), []);
+}
+
+#[test]
+fn what_is_of_one_thing_has_few_series() {
+    let by_queue = |queue: &str| format!("max by (route, code, job) (http_requests_by_queue{{{CHOSEN}{queue}}}) > 0");
+    let mut dashboard = good();
+    for (queue, is_good) in [("", false), (",queue=\"indexing\"", true)] {
+        dashboard["panels"][1]["targets"][0]["expr"] = json!(by_queue(queue));
+        let found = findings([("good.json", dashboard.clone()), ("other.json", other())]);
+        assert_eq!(found.is_empty(), is_good, "{found:#?}");
+    }
 }
 
 #[test]

@@ -69,6 +69,11 @@ export class Chromium {
     return { picture: Buffer.from(data, 'base64'), panels, complaints: [...new Set(this.complaints)] };
   }
 
+  /** Names of all units there are. */
+  units() {
+    return this.#call('window.units()');
+  }
+
   async stop() {
     this.child.kill();
     await this.ended;

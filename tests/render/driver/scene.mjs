@@ -18,6 +18,7 @@ export async function scene(dashboard, prometheus, settings) {
   }
   return {
     dashboard,
+    problems: [...variables.values()].flatMap(({ problem }) => problem ?? []),
     variables: [...variables.values()].filter((variable) => variable.hide !== 2),
     from: window.start * 1000,
     to: window.end * 1000,

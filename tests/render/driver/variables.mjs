@@ -22,7 +22,7 @@ async function one(variable, prometheus, window, chosen, before) {
     return { ...shown, text: 'All', value: variable.allValue ?? pattern(options), options };
   }
   const value = current && current !== ALL ? current : options[0];
-  if (value === undefined) throw new Error(`variable ${variable.name} has no values: ${JSON.stringify(variable.query)}`);
+  if (value === undefined) return { ...shown, text: '', value: '', problem: `variable ${variable.name} has no values` };
   return { ...shown, text: value, value: variable.multi ? escape(value) : value, options };
 }
 

@@ -42,7 +42,7 @@ function number(text: string): number | null {
 
 export function legend(format: string | undefined, labels: Record<string, string>): string {
   if (format && format !== '__auto') {
-    return format.replace(/\{\{\s*(.+?)\s*\}\}/g, (_, name: string) => labels[name] ?? name);
+    return format.replace(/\{\{\s*(.+?)\s*\}\}/g, (_, name: string) => labels[name] ?? '');
   }
   const { __name__: name = '', ...others } = labels;
   const pairs = Object.entries(others).map(([label, value]) => `${label}="${value}"`);

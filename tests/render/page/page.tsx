@@ -2,7 +2,7 @@
 
 import 'uplot/dist/uPlot.min.css';
 
-import { createTheme } from '@grafana/data';
+import { createTheme, getValueFormats } from '@grafana/data';
 import { GlobalStyles, ThemeContext } from '@grafana/ui';
 import { createRoot, Root } from 'react-dom/client';
 
@@ -16,6 +16,7 @@ declare global {
     __grafana_public_path__: string;
     draw(scene: Scene): Promise<number>;
     panels(): Promise<Outcome[]>;
+    units(): string[];
   }
 }
 
@@ -58,6 +59,12 @@ window.panels = async () => {
     id: Number(element.dataset.panel),
     problem: problemOf(element),
   }));
+};
+
+/** Names of all units there are. */
+window.units = () => {
+  const groups = getValueFormats().flatMap(({ submenu = [] }) => submenu);
+  return [...new Set(groups.map(({ value }) => value!))].sort();
 };
 
 /** Waits until nothing has changed for a while: components measure themselves, and draw again. */
