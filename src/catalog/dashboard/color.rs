@@ -27,15 +27,14 @@ pub struct Stroke {
 }
 
 /// Words that legends are written with.
-const WORDS: [(&str, Stroke); 22] = [
+const WORDS: [(&str, Stroke); 21] = [
     ("available", solid(Color::Good)),
     ("success", solid(Color::Good)),
     ("failure", solid(Color::Critical)),
     ("errors", solid(Color::Critical)),
-    ("over limit", solid(Color::Critical)),
     ("current", solid(Color::Measured)),
     ("value", solid(Color::Measured)),
-    ("reviews", solid(Color::Measured)),
+    ("requests", solid(Color::Measured)),
     ("seen", solid(Color::Faint)),
     ("desired", solid(Color::Wanted)),
     ("target", dashed(Color::Wanted)),
@@ -45,11 +44,11 @@ const WORDS: [(&str, Stroke); 22] = [
     ("p50", solid(Color::Faint)),
     ("p95", solid(Color::Measured)),
     ("p99", solid(Color::Wanted)),
-    ("burn", solid(Color::Measured)),
-    ("hits", solid(Color::Good)),
+    ("1 hour", solid(Color::Measured)),
+    ("6 hours", solid(Color::Wanted)),
+    ("above 2 s", solid(Color::Measured)),
+    ("above 5 s", solid(Color::Wanted)),
     ("missing", solid(Color::Warning)),
-    ("stale", solid(Color::Critical)),
-    ("fresh", solid(Color::Good)),
 ];
 
 /// Labels whose values say how something went: label, values as a regular expression, how they are drawn.

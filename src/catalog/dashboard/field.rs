@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::catalog::dashboard::color::{Stroke, strokes};
-use crate::catalog::dashboard::{Color, Panel, State, Thresholds, View, table};
+use crate::catalog::dashboard::{Color, Measure, Panel, State, Thresholds, View, table};
 
 pub(super) fn config(panel: &Panel) -> Value {
     let overrides = match panel.view {
@@ -66,8 +66,9 @@ fn lines(panel: &Panel, is_stacked: bool) -> Value {
     json!({
         "drawStyle": "line",
         "lineInterpolation": "linear",
-        "lineWidth": if is_stacked { 1 } else { 2 },
-        "fillOpacity": if is_stacked { 40 } else { 8 },
+        // In a stack, areas alone: a line would show what is 0.
+        "lineWidth": if is_stacked { 0 } else { 2 },
+        "fillOpacity": if is_stacked { 70 } else { 0 },
         "gradientMode": "none",
         "showPoints": "never",
         "pointSize": 5,
@@ -78,9 +79,22 @@ fn lines(panel: &Panel, is_stacked: bool) -> Value {
         "axisPlacement": "auto",
         "axisLabel": "",
         "axisColorMode": "text",
+        "axisSoftMax": soft_maximum(panel),
         "scaleDistribution": {"type": "linear"},
         "barAlignment": 0,
         "hideFrom": {"legend": false, "tooltip": false, "viz": false}
+    })
+}
+
+/// Up to here an axis goes even if no number does: to the first threshold, so that it is seen how far away it is; else to
+/// what is little, so that nothing does not look like up to a hundred.
+fn soft_maximum(panel: &Panel) -> f64 {
+    let threshold = panel.thresholds.as_ref().and_then(Thresholds::first_bad_above);
+    threshold.unwrap_or(match panel.measure {
+        Measure::Count | Measure::State | Measure::Times => 1.0,
+        Measure::RequestsPerSecond | Measure::PerSecond => 0.1,
+        Measure::Seconds | Measure::Cores | Measure::Share => 0.01,
+        Measure::Bytes => 1024.0,
     })
 }
 

@@ -24,7 +24,7 @@ impl Dashboard {
             "id": null,
             "title": self.title,
             "description": self.question,
-            "tags": self.tags(),
+            "tags": [self.about.tag()],
             "schemaVersion": SCHEMA_VERSION,
             "version": 1,
             "editable": false,
@@ -41,10 +41,6 @@ impl Dashboard {
             "templating": {"list": self.variables_json(catalog)?},
             "panels": self.panels_json(catalog)?
         }))
-    }
-
-    fn tags(&self) -> Vec<&'static str> {
-        vec![self.about.tag(), "generated"]
     }
 
     fn annotations_json(&self, catalog: &Catalog) -> Result<Vec<Value>, Problem> {

@@ -30,7 +30,7 @@ impl Measure {
         match self {
             Self::Count => "short",
             Self::RequestsPerSecond => "reqps",
-            Self::PerSecond => "ops",
+            Self::PerSecond => "suffix:/s",
             Self::Seconds => "s",
             Self::Bytes => "bytes",
             Self::Share => "percentunit",

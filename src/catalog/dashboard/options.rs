@@ -34,12 +34,16 @@ fn stat(panel: &Panel) -> Value {
     })
 }
 
-/// Values stand in the legend where there is one series for each of several things.
+/// Beside a graph that is wide the legend has room for numbers.
 fn lines(panel: &Panel) -> Value {
-    let calcs: &[&str] = if panel.width >= 12 { &["lastNotNull", "max"] } else { &[] };
-    let mode = if calcs.is_empty() { "list" } else { "table" };
+    let legend = match panel.width {
+        12.. => {
+            json!({"displayMode": "table", "placement": "right", "showLegend": true, "calcs": ["lastNotNull", "max"]})
+        }
+        _ => json!({"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []}),
+    };
     json!({
-        "legend": {"displayMode": mode, "placement": "bottom", "showLegend": true, "calcs": calcs},
+        "legend": legend,
         "tooltip": {"mode": "multi", "sort": "desc"}
     })
 }

@@ -30,7 +30,7 @@ fn replicas() -> Panel {
         "Replicas up",
         "Replicas that Prometheus scrapes. With one alone, an update or a lost node is an outage.",
     )
-    .query("sum(up)", "")
+    .query("count(plimsoll_build_info)", "")
     .thresholds(Thresholds::below(2.0, 1.0))
 }
 
@@ -87,7 +87,7 @@ fn burn() -> Panel {
                        at 14.4 for 2 days. The lines are where alerts warn and where they page.";
     Panel::lines("Speed at which the error budget burns", description)
         .measured(Measure::Times)
-        .query(of("1h"), "1 hour burn")
+        .query(of("1h"), "1 hour")
         .query(of("6h"), "6 hours")
         .thresholds(Thresholds::above(3.0, 14.4))
         .size(8, 8)
@@ -150,7 +150,7 @@ fn certificate() -> Panel {
 }
 
 fn configuration() -> Panel {
-    Panel::stat("Newest configuration in force", "Whether all replicas took up the newest configuration file.")
+    Panel::stat("Newest configuration", "Whether all replicas took up the newest configuration file.")
         .measured(Measure::State)
         .query_now("min(plimsoll_config_last_reload_successful)", "")
         .states(&YES_OR_NO)

@@ -70,7 +70,7 @@ fn cpu() -> Panel {
 fn cpu_of_instances() -> Panel {
     Panel::bars("CPU of the busiest instances", "Share of the limit. Far above its siblings: the load is not spread.")
         .measured(Measure::Share)
-        .query(format!("topk(10, max by (workload, instance) ({CPU}))"), "{{workload}} {{instance}}")
+        .query(format!("topk(8, max by (workload, instance) ({CPU}))"), "{{workload}} {{instance}}")
         .thresholds(for_cpu())
         .up_to(1.0)
         .size(12, 8)
@@ -88,7 +88,7 @@ fn memory() -> Panel {
 fn memory_of_instances() -> Panel {
     Panel::bars("Memory of the fullest instances", "Share of the limit. At 100 % the container is killed.")
         .measured(Measure::Share)
-        .query(format!("topk(10, max by (workload, instance) ({MEMORY}))"), "{{workload}} {{instance}}")
+        .query(format!("topk(8, max by (workload, instance) ({MEMORY}))"), "{{workload}} {{instance}}")
         .thresholds(for_memory())
         .up_to(1.0)
         .size(12, 8)

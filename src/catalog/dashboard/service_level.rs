@@ -130,9 +130,9 @@ fn over() -> Panel {
 }
 
 fn routes() -> Panel {
-    Panel::bars("Slowest routes", "p95 of the ten routes that take longest.")
+    Panel::bars("Slowest routes", "p95 of the eight routes that take longest.")
         .measured(Measure::Seconds)
-        .query(format!("topk(10, {})", quantile("0.95", "le, workload, route")), "{{workload}} {{route}}")
+        .query(format!("topk(8, {})", quantile("0.95", "le, workload, route")), "{{workload}} {{route}}")
         .thresholds(p95())
         .size(12, 8)
 }

@@ -40,6 +40,13 @@ impl Thresholds {
         self
     }
 
+    /// From where on it is bad when high.
+    pub(super) fn first_bad_above(&self) -> Option<f64> {
+        let is_bad = |color: &Color| matches!(color, Color::Warning | Color::Critical);
+        let bad = self.steps.iter().find(|(_, color)| is_bad(color)).map(|(from, _)| *from);
+        bad.filter(|_| !is_bad(&self.lowest))
+    }
+
     pub(super) fn json(&self) -> Value {
         let lowest = json!({"color": self.lowest.name(), "value": null});
         let steps = self.steps.iter().map(|(from, color)| json!({"color": color.name(), "value": from}));
@@ -58,6 +65,14 @@ mod tests {
             {"color": "red", "value": null}, {"color": "orange", "value": 0.5}, {"color": "green", "value": 0.9}
         ]);
         assert_eq!(Thresholds::below(0.9, 0.5).json()["steps"], expected);
+    }
+
+    #[test]
+    fn where_it_becomes_bad_is_the_first_step_that_is() {
+        assert_eq!(Thresholds::above(0.8, 0.9).first_bad_above(), Some(0.8));
+        assert_eq!(Thresholds::below(0.9, 0.8).first_bad_above(), None);
+        let pressure = Thresholds::always(Color::Measured).then(0.9, Color::Good).then(1.1, Color::Warning);
+        assert_eq!(pressure.first_bad_above(), Some(1.1));
     }
 
     #[test]
