@@ -63,11 +63,12 @@ fn custom(panel: &Panel) -> Value {
 
 fn lines(panel: &Panel, is_stacked: bool) -> Value {
     let style = if panel.thresholds.is_some() { "dashed" } else { "off" };
-    json!({
+    let mut lines = json!({
         "drawStyle": "line",
         "lineInterpolation": "linear",
-        "lineWidth": if is_stacked { 1 } else { 2 },
-        "fillOpacity": if is_stacked { 40 } else { 8 },
+        // The line of a series of zeros would lie upon the sum of the others, in its own colour.
+        "lineWidth": if is_stacked { 0 } else { 2 },
+        "fillOpacity": if is_stacked { 60 } else { 8 },
         "gradientMode": "none",
         "showPoints": "never",
         "pointSize": 5,
@@ -81,7 +82,11 @@ fn lines(panel: &Panel, is_stacked: bool) -> Value {
         "scaleDistribution": {"type": "linear"},
         "barAlignment": 0,
         "hideFrom": {"legend": false, "tooltip": false, "viz": false}
-    })
+    });
+    if let Some(span) = panel.measure.least_span().filter(|_| panel.maximum.is_none()) {
+        lines["axisSoftMax"] = json!(span);
+    }
+    lines
 }
 
 /// Names instead of numbers.

@@ -28,27 +28,32 @@ fn watches() -> Panel {
         .states(&YES_OR_NO)
 }
 
+/// Of Plimsoll's instances alone, for series that every process has: all jobs may be chosen.
+fn own(query: &str) -> String {
+    format!("({query}) and on (instance) sum by (instance) (plimsoll_build_info)")
+}
+
 fn cpu() -> Panel {
     Panel::lines(
         "CPU",
         "Cores that each replica uses. It grows with the samples that are scraped, hardly with requests.",
     )
     .measured(Measure::Cores)
-    .query("sum by (instance) (rate(process_cpu_seconds_total[$__rate_interval]))", "{{instance}}")
+    .query(own("sum by (instance) (rate(process_cpu_seconds_total[$__rate_interval]))"), "{{instance}}")
     .size(6, 8)
 }
 
 fn memory() -> Panel {
     Panel::lines("Memory", "Resident memory of each replica. It grows with the series that are kept.")
         .measured(Measure::Bytes)
-        .query("sum by (instance) (process_resident_memory_bytes)", "{{instance}}")
+        .query(own("sum by (instance) (process_resident_memory_bytes)"), "{{instance}}")
         .size(6, 8)
 }
 
 fn files() -> Panel {
     Panel::lines("Open files", "Share of the files that each replica may have open; connections are files.")
         .measured(Measure::Share)
-        .query("sum by (instance) (process_open_fds) / sum by (instance) (process_max_fds)", "{{instance}}")
+        .query(own("sum by (instance) (process_open_fds) / sum by (instance) (process_max_fds)"), "{{instance}}")
         .thresholds(Thresholds::above(0.7, 0.9))
         .size(6, 8)
 }
@@ -66,7 +71,8 @@ fn scrapes() -> Panel {
 }
 
 fn scrape_duration() -> Panel {
-    let description = "How many scrapes took how long, from the request to the stored page. The darker, the more.";
+    let description =
+        "How many scrapes took how long, from the request to the stored page. The stronger the colour, the more.";
     Panel::heatmap("Time that scrapes take", description)
         .measured(Measure::Seconds)
         .query("sum by (le) (increase(plimsoll_scrape_duration_seconds_bucket[$__rate_interval]))", "{{le}}")

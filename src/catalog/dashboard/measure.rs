@@ -39,6 +39,16 @@ impl Measure {
             Self::State => "none",
         }
     }
+
+    /// Up to where an axis goes at least: Grafana draws one of zeros alone up to 100, of shares 10,000 %.
+    pub(super) fn least_span(self) -> Option<f64> {
+        match self {
+            Self::Count | Self::RequestsPerSecond | Self::PerSecond | Self::Times => Some(1.0),
+            Self::Seconds | Self::Share => Some(0.01),
+            Self::Cores => Some(0.1),
+            Self::Bytes | Self::State => None,
+        }
+    }
 }
 
 // === impl From<&catalog::Unit> ===

@@ -34,12 +34,15 @@ fn stat(panel: &Panel) -> Value {
     })
 }
 
-/// Values stand in the legend where there is one series for each of several things.
+/// Values stand in the legend where there is room: beside the graph all are seen, below it three.
 fn lines(panel: &Panel) -> Value {
-    let calcs: &[&str] = if panel.width >= 12 { &["lastNotNull", "max"] } else { &[] };
-    let mode = if calcs.is_empty() { "list" } else { "table" };
+    let legend = if panel.width >= 12 {
+        json!({"displayMode": "table", "placement": "right", "showLegend": true, "calcs": ["lastNotNull", "max"]})
+    } else {
+        json!({"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []})
+    };
     json!({
-        "legend": {"displayMode": mode, "placement": "bottom", "showLegend": true, "calcs": calcs},
+        "legend": legend,
         "tooltip": {"mode": "multi", "sort": "desc"}
     })
 }

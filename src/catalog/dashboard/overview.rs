@@ -30,7 +30,8 @@ fn replicas() -> Panel {
         "Replicas up",
         "Replicas that Prometheus scrapes. With one alone, an update or a lost node is an outage.",
     )
-    .query("sum(up)", "")
+    // The jobs that can be chosen are Plimsoll's; all of them are all jobs, and `up` is of everybody.
+    .query("count(plimsoll_build_info) or vector(0)", "")
     .thresholds(Thresholds::below(2.0, 1.0))
 }
 
@@ -150,7 +151,7 @@ fn certificate() -> Panel {
 }
 
 fn configuration() -> Panel {
-    Panel::stat("Newest configuration in force", "Whether all replicas took up the newest configuration file.")
+    Panel::stat("Newest configuration", "Whether all replicas took up the newest configuration file.")
         .measured(Measure::State)
         .query_now("min(plimsoll_config_last_reload_successful)", "")
         .states(&YES_OR_NO)
