@@ -24,13 +24,13 @@ mod rules;
 mod samples;
 pub mod verify;
 
-pub use bundle::Bundle;
+pub use bundle::{Bundle, MANIFEST};
 pub use change::{Change, Class, missing_version};
 pub use changelog::Changelog;
 pub use contents::{Contents, check_free};
 pub use dashboard::Dashboard;
 pub use digest::Digest;
-pub use folder::{Difference, Folder};
+pub use folder::{Difference, Folder, RECORD, write};
 pub use kind::Kind;
 pub use manifest::{Manifest, Required};
 pub use query::Query;

@@ -18,7 +18,7 @@ pub mod rule;
 
 use std::collections::BTreeMap;
 
-pub use definition::Defined;
+pub use definition::{Defined, files_of};
 pub use expression::{Expression, Labels, Problem, Selector};
 pub use files::Files;
 pub use metric::{Kind, Label, Metric, Origin, Text, Unit};

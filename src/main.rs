@@ -26,7 +26,9 @@ fn main() -> ExitCode {
     rustls::crypto::ring::default_provider().install_default().expect("nothing installed a provider before");
     match command {
         Command::Check(args) => cli::check::run(&args),
-        Command::Artifacts(args) => cli::artifacts::run(&args).unwrap_or_else(|error| failed(&*error)),
+        Command::Artifacts(args) => {
+            run(&telemetry, "error", Hangup::Ends, |shutdown| cli::artifacts::run(args, shutdown))
+        }
         Command::Schema(args) => cli::schema::run(&args),
         Command::Serve(args) => run(&telemetry, "info", Hangup::Ignored, |shutdown| cli::serve::run(*args, shutdown)),
         Command::Doctor(args) => run(&telemetry, "error", Hangup::Ends, |shutdown| cli::doctor::run(args, shutdown)),

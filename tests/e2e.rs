@@ -27,6 +27,8 @@ mod access;
 mod discovery;
 // What kubectl reads, finds and describes.
 mod kubectl;
+// What Plimsoll shows of an autoscaler, beside what the controller says of it.
+mod own_metrics;
 // PodMonitors and ServiceMonitors that come while Plimsoll runs, and the Secrets they name.
 mod monitors;
 // The API server goes away and comes back.

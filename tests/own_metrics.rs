@@ -235,7 +235,7 @@ async fn requests_are_told_apart_by_what_they_ask_for() {
     let custom = r#"group="custom.metrics.k8s.io""#;
     let lists = [custom, r#"verb="list""#, r#"code="404""#];
     assert_eq!(value(&plimsoll, "plimsoll_api_requests_total", &lists).await, Some(0.0), "from the start");
-    plimsoll.value_becomes(&format!("{CUSTOM}/namespaces/ns/pods/web-1/queue_length"), "6").await;
+    plimsoll.value_becomes(&format!("{CUSTOM}/namespaces/ns/pods/web-1/queue_length"), "7").await;
     assert_eq!(plimsoll.get(&format!("{CUSTOM}/namespaces/ns/pods/*/none")).await.code, 404);
     assert_eq!(value(&plimsoll, "plimsoll_api_requests_total", &lists).await, Some(1.0));
     let gets = [custom, r#"verb="get""#, r#"code="200""#];

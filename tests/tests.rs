@@ -36,6 +36,8 @@ mod differential;
 mod discovery;
 // The whole program as a process: command line, logs, traces, signals, ports.
 mod process;
+// The artifacts as they are shipped: the command, a real registry, a Prometheus and a Plimsoll they are compared with.
+mod bundle;
 // The image: built by its Dockerfile, and run as a container.
 mod image;
 // What Plimsoll tells of itself: of autoscalers, sources, requests; and that the catalogue has all of it.

@@ -6,7 +6,8 @@ use semver::Version;
 
 use crate::artifacts::archive::Archived;
 use crate::artifacts::contents::{SIZE_MAX, read_bounded};
-use crate::artifacts::{Changelog, Contents, Manifest, Refusal};
+use crate::artifacts::folder::RECORD;
+use crate::artifacts::{Changelog, Contents, Digest, Folder, Manifest, Refusal};
 use crate::catalog::{Catalog, Files};
 
 /// Files that agree with their manifest.
@@ -59,6 +60,30 @@ impl Bundle {
         Self::read(&place, contents.map_err(|refusal| vec![refusal])?)
     }
 
+    /// Reads the generated files of a checkout, which has no checksums of its own and many other files.
+    ///
+    /// # Errors
+    /// All that does not agree with its record.
+    pub fn of_checkout(path: &Path) -> Result<Self, Vec<Refusal>> {
+        let manifest = Folder(path.to_owned()).record().map_err(|refusal| vec![refusal])?;
+        let none = || vec![Refusal::new(path.display(), format!("it has no {RECORD}"))];
+        let manifest = manifest.ok_or_else(none)?;
+        let mut contents = Contents::default();
+        for file in &manifest.files {
+            let place = path.join(&file.name);
+            if place.is_file() {
+                let bytes = read_bounded(&place, SIZE_MAX).map_err(|refusal| vec![refusal])?;
+                contents.add(&file.name, bytes).map_err(|what| vec![Refusal::new(place.display(), what)])?;
+            }
+        }
+        let faults = against_manifest(&manifest, &contents);
+        if faults.is_empty() {
+            Ok(Self { manifest, contents })
+        } else {
+            Err(named(&path.display().to_string(), faults))
+        }
+    }
+
     /// Files that say themselves what they are.
     ///
     /// # Errors
@@ -76,8 +101,7 @@ impl Bundle {
         if found.is_empty() {
             return Ok(Self { manifest, contents });
         }
-        let named = |(path, what): (String, String)| Refusal::new(format!("{place}: {path}"), what);
-        Err(found.into_iter().map(named).collect())
+        Err(named(place, found))
     }
 
     pub fn archive(&self) -> Archived {
@@ -88,12 +112,14 @@ impl Bundle {
 /// A path, and what is wrong with the file.
 type Fault = (String, String);
 
+fn named(place: &str, faults: Vec<Fault>) -> Vec<Refusal> {
+    faults.into_iter().map(|(path, what)| Refusal::new(format!("{place}: {path}"), what)).collect()
+}
+
 fn against_manifest(manifest: &Manifest, contents: &Contents) -> Vec<Fault> {
     let of_listed = manifest.files.iter().filter_map(|file| match contents.0.get(&file.name) {
         None => Some((file.name.clone(), "it is missing".to_owned())),
-        Some(bytes) if super::Digest::of(bytes) != file.sha256 => {
-            Some((file.name.clone(), "it was changed".to_owned()))
-        }
+        Some(bytes) if Digest::of(bytes) != file.sha256 => Some((file.name.clone(), "it was changed".to_owned())),
         Some(_) => None,
     });
     let is_own = |path: &str| path == MANIFEST || path == SUMS;
@@ -133,7 +159,6 @@ mod tests {
 
     #[test]
     fn two_builds_have_one_digest() {
-        use crate::artifacts::Digest;
         let digest = Digest::of(&bundle().archive().bytes);
         assert_eq!(digest, Digest::of(&bundle().archive().bytes));
         let read = Contents::of_archive("b", &bundle().archive().bytes).expect("an archive");

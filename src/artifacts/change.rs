@@ -13,6 +13,7 @@ use std::fmt;
 use semver::Version;
 
 use crate::artifacts::Manifest;
+use crate::artifacts::bundle::CHANGELOG;
 use crate::artifacts::manifest::Described;
 
 /// One difference.
@@ -192,8 +193,9 @@ impl Changes {
         }
     }
 
+    /// The changelog tells of changes and is none.
     fn files(&mut self, old: &Manifest, new: &Manifest) {
-        for before in &old.files {
+        for before in old.files.iter().filter(|file| file.name != CHANGELOG) {
             match new.file(&before.name) {
                 None if before.kind.is_loaded() => self.add(Class::Major, format!("file {} is gone", before.name)),
                 None => self.add(Class::Patch, format!("file {} is gone", before.name)),
@@ -203,7 +205,7 @@ impl Changes {
                 Some(_) => {}
             }
         }
-        let added = new.files.iter().filter(|file| old.file(&file.name).is_none());
+        let added = new.files.iter().filter(|file| file.name != CHANGELOG && old.file(&file.name).is_none());
         added.for_each(|file| self.add(Class::Minor, format!("file {} is new", file.name)));
     }
 }

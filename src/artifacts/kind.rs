@@ -9,7 +9,7 @@ use crate::artifacts::Rules;
 pub enum Kind {
     /// Classic JSON of Grafana.
     Dashboard,
-    /// What makes Grafana load dashboards: file providers, ConfigMaps, objects of grafana-operator.
+    /// What makes Grafana and Prometheus load them: file providers, ConfigMaps, objects of grafana-operator.
     Provisioning,
     /// For `rule_files` of Prometheus: nothing but recording rules.
     RecordingRules,
@@ -46,7 +46,7 @@ impl Kind {
             "dashboards" if is_dashboard(path) => Self::Dashboard,
             _ if is_under("alert-rules/runbooks/") => Self::Runbook,
             _ if path.ends_with(".md") => Self::Documentation,
-            _ if is_under("dashboards/") => Self::Provisioning,
+            _ if is_under("dashboards/") || is_beside_rules(path) => Self::Provisioning,
             _ if is_under("alert-rules/tests/") => Self::RuleTests,
             _ if is_under("alert-rules/alertmanager/") => Self::Alertmanager,
             _ if is_under("alert-rules/prometheusrules/") => Self::PrometheusRule,
@@ -67,8 +67,12 @@ pub fn is_dashboard(path: &str) -> bool {
     path.strip_prefix("dashboards/").is_some_and(|name| !name.contains('/') && name.ends_with(".json"))
 }
 
-/// Directly in `alert-rules/`, as `rule_files` has them.
-pub fn is_rules(path: &str) -> bool {
+/// Directly in `alert-rules/`, as `rule_files` has them; kustomize has a file there too.
+pub fn is_rules(path: &str, text: &str) -> bool {
+    is_beside_rules(path) && text.lines().any(|line| line.starts_with("groups:"))
+}
+
+fn is_beside_rules(path: &str) -> bool {
     path.strip_prefix("alert-rules/").is_some_and(|name| !name.contains('/') && name.ends_with(".yaml"))
 }
 
@@ -82,6 +86,7 @@ mod tests {
             ("dashboards/plimsoll-api.json", Kind::Dashboard),
             ("dashboards/provisioning/providers.yaml", Kind::Provisioning),
             ("dashboards/CHANGELOG.md", Kind::Documentation),
+            ("alert-rules/kustomization.yaml", Kind::Provisioning),
             ("alert-rules/tests/slo.yaml", Kind::RuleTests),
             ("alert-rules/runbooks/PlimsollAbsent.md", Kind::Runbook),
             ("alert-rules/alertmanager/alertmanager.yaml", Kind::Alertmanager),

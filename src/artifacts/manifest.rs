@@ -242,7 +242,7 @@ pub fn read_all<'a>(
     for (path, text) in files {
         if is_dashboard(path) {
             dashboards.push(Dashboard::read(path, text)?);
-        } else if is_rules(path) {
+        } else if is_rules(path, text) {
             rules.insert(path, Rules::read(path, text)?);
         }
     }

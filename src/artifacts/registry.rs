@@ -148,8 +148,9 @@ impl Registry {
             format!("the registry answers {code} to {}; {hint}", self.credentials)
         };
         match error {
-            OciDistributionError::UnauthorizedError { .. } => refuses(401),
-            OciDistributionError::AuthenticationFailure(_) => refuses(401),
+            OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
+                refuses(401)
+            }
             OciDistributionError::ServerError { code: code @ (401 | 403), .. } => refuses(*code),
             OciDistributionError::RegistryError { envelope, .. } => match envelope.errors.first() {
                 Some(error) if error.code == OciErrorCode::Unauthorized => refuses(401),

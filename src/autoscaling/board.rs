@@ -173,7 +173,7 @@ mod tests {
     fn an_autoscaler_that_went_while_it_was_asked_for_is_not_shown() {
         let board = Board::new(Clock::from_fn(|| Timestamp(0)));
         let mut known = Known::default();
-        [0, 1].map(|number| known.apply(autoscaler(number)));
+        (0..2).for_each(|number| known.apply(autoscaler(number)));
         board.listed(known);
         let asked = board.autoscalers();
         board.change(|known| known.delete(&autoscaler(0)));

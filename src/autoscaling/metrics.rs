@@ -186,7 +186,7 @@ mod tests {
     }
 
     /// The lines of samples on the page, in order.
-    fn page(outcomes: Vec<Outcome>) -> Vec<String> {
+    fn page(outcomes: &[Outcome]) -> Vec<String> {
         let metrics = vec![asked(Source::Pods, "queue_length"), asked(Source::Resource, "cpu")];
         let conditions = vec![("ScalingActive".to_owned(), "True".to_owned())];
         let autoscaler = Autoscaler {
@@ -201,7 +201,7 @@ mod tests {
         let mut known = Known::default();
         known.apply(autoscaler);
         board.listed(known);
-        board.answer(board.autoscalers().into_iter().map(|autoscaler| (outcomes.clone(), autoscaler)).collect());
+        board.answer(board.autoscalers().into_iter().map(|autoscaler| (outcomes.to_vec(), autoscaler)).collect());
         let mut registry = Registry::default();
         registry.register_collector(Box::new(board));
         let mut text = String::new();
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn a_value_comes_with_its_age() {
         let answer = Answer { value: Some(12.5), oldest: Timestamp(93_500) };
-        let page = page(vec![Outcome::Answered(answer), Outcome::Elsewhere]);
+        let page = page(&[Outcome::Answered(answer), Outcome::Elsewhere]);
         for (name, value) in [
             ("hpa_metric_target", Some("10.0")),
             ("hpa_metric_value", Some("12.5")),
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_has_no_value_and_what_others_answer_is_not_missing() {
-        let page = page(vec![Outcome::Missing, Outcome::Elsewhere]);
+        let page = page(&[Outcome::Missing, Outcome::Elsewhere]);
         assert_eq!(of_queue(&page, "hpa_metric_available"), Some("0.0"));
         assert_eq!((of_queue(&page, "hpa_metric_value"), of_queue(&page, "hpa_metric_age_seconds")), (None, None));
         let of_cpu: Vec<_> = page.iter().filter(|line| line.contains("metric=\"cpu\"")).collect();
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn replicas_that_are_not_known_are_not_0() {
-        let page = page(vec![Outcome::Missing; 2]);
+        let page = page(&[Outcome::Missing; 2]);
         let of = |name: &str| page.iter().find(|line| line.starts_with(name)).map(String::as_str);
         assert_eq!(of("hpa_current_replicas"), None);
         assert_eq!(of("hpa_max_replicas"), Some(r#"hpa_max_replicas{hpa_namespace="ns",hpa="web"} 9.0"#));

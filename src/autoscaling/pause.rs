@@ -5,7 +5,7 @@ use std::time::Duration;
 use kube::runtime::watcher;
 use tokio::time::Instant;
 
-use crate::config::with_causes;
+use crate::config::{one_line, with_causes};
 
 /// Why a stream ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,13 +35,14 @@ const PAUSE_REFUSED: Duration = Duration::from_secs(60);
 
 impl From<&watcher::Error> for Failure {
     fn from(error: &watcher::Error) -> Self {
-        let (status, text) = match error {
-            watcher::Error::WatchError(status) => (Some(status.as_ref()), status.message.clone()),
-            watcher::Error::InitialListFailed(kube::Error::Api(status))
+        let status = match error {
+            watcher::Error::WatchError(status)
+            | watcher::Error::InitialListFailed(kube::Error::Api(status))
             | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-            | watcher::Error::WatchFailed(kube::Error::Api(status)) => (Some(status.as_ref()), status.message.clone()),
-            other => (None, with_causes(other)),
+            | watcher::Error::WatchFailed(kube::Error::Api(status)) => Some(status),
+            _ => None,
         };
+        let text = status.map_or_else(|| with_causes(error), |status| one_line(&status.message));
         match status.map(|status| status.code) {
             Some(410) => Self::Expired,
             Some(403 | 404) => Self::Refused(text),

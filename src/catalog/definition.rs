@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::catalog::{Catalog, Expression, Metric, Origin, Problem, Unit};
-use crate::config::{Combine, Definition, Selection, Shape, Sharing, Side};
+use crate::catalog::dashboard::{self, Shown};
+use crate::catalog::{Catalog, Expression, Files, Metric, Origin, Problem, Unit, lint, rule};
+use crate::config::{Bound, Combine, Definition, Selection, Severity, Shape, Sharing, Side};
 
 /// A definition with its query.
 #[derive(Clone, Debug)]
@@ -22,6 +23,20 @@ pub const OF_WORKLOAD: &str = "job, namespace";
 
 /// As long as a panel resolves, and at least four scrapes.
 const RESOLUTION: &str = "$__rate_interval";
+
+/// A dashboard of what a configuration defines, and alerts of its thresholds, with what loads them. What is shipped is not among
+/// them.
+///
+/// # Errors
+/// When a query that follows from a definition is none.
+pub fn files_of(definitions: &[Arc<Definition>]) -> Result<Files, Problem> {
+    let (catalog, defined) = Defined::all(Catalog::shipped(), definitions)?;
+    let shown: Vec<_> = defined.iter().map(Defined::shown).collect();
+    let mut files = dashboard::files_of(&[dashboard::of_definitions("Metrics", &shown)], &catalog)?;
+    files.extend(rule::of_definitions(&defined, &catalog)?);
+    lint::refuse(&files, &catalog)?;
+    Ok(files)
+}
 
 // === impl Defined ===
 
@@ -42,6 +57,26 @@ impl Defined {
         let panel = catalog.expression(&query(&definition.shape, RESOLUTION))?;
         Ok(Self { definition: definition.clone(), expression, panel })
     }
+
+    fn shown(&self) -> Shown {
+        let Definition { name, description, unit, thresholds, .. } = &*self.definition;
+        let bound = |severity| {
+            let threshold = thresholds.iter().find(|threshold| threshold.severity == severity);
+            threshold.map(|threshold| match threshold.bound {
+                Bound::Above(bound) | Bound::Below(bound) => bound,
+            })
+        };
+        let said = if description.is_empty() { format!("{name} of each workload") } else { description.clone() };
+        Shown {
+            title: name.clone().into(),
+            description: said.into(),
+            expression: self.panel.text().to_owned().into(),
+            unit: unit_of(unit),
+            legend: "{{job}}".into(),
+            warning: bound(Severity::Warning),
+            critical: bound(Severity::Critical),
+        }
+    }
 }
 
 /// With the families that a definition reads and nobody has described yet; where another one reads more labels of the same,
@@ -56,7 +91,7 @@ fn with_metrics_of(catalog: Catalog, definition: &Definition) -> Catalog {
         });
         catalog.with([metric])
     };
-    let unit = || Unit::Count(definition.unit.clone().into());
+    let unit = || unit_of(&definition.unit);
     let help = || definition.description.clone();
     let gauge = |name: &str| Metric::gauge(name.to_owned(), unit(), help()).from(Origin::Service);
     let counter = |name: &str| Metric::counter(name.to_owned(), definition.unit.clone(), help()).from(Origin::Service);
@@ -75,6 +110,17 @@ fn with_metrics_of(catalog: Catalog, definition: &Definition) -> Catalog {
             let catalog = of(catalog, side(numerator), numerator.selection());
             of(catalog, side(denominator), denominator.selection())
         }
+    }
+}
+
+/// What a unit for people is in a panel.
+fn unit_of(text: &str) -> Unit {
+    match text {
+        "seconds" | "s" => Unit::Seconds,
+        "bytes" => Unit::Bytes,
+        "ratio" => Unit::Ratio,
+        "cores" => Unit::Cores,
+        other => Unit::Count(other.to_owned().into()),
     }
 }
 
@@ -170,6 +216,35 @@ mod tests {
         let (catalog, all) = defined("  - {name: m, rate: {counter: r_total, window: 1m}}");
         let panel = all[0].panel.narrowed(&catalog, r#"job=~"$job""#);
         assert_eq!(panel.text(), r#"sum by (job, namespace) (rate(r_total{job=~"$job"}[$__rate_interval]))"#);
+    }
+
+    #[test]
+    fn a_configuration_has_a_dashboard_of_its_metrics_and_alerts_of_its_thresholds() {
+        let config = "scrape_configs: [{job_name: a, targets: [{url: 'http://127.0.0.1:1/metrics', namespace: n}]}]
+metrics:
+  - name: queue_length
+    unit: messages
+    queue: {series: work_waiting, sharing: partitioned}
+    thresholds: {warning: {above: 100}, critical: {above: 500, for: 10m}}
+  - {name: free_places, gauge: {series: places_free, combine: sum}, thresholds: {warning: {below: 10}}}
+  - {name: unwatched, gauge: {series: load, combine: sum}}
+";
+        let config = config::read(config, "mine.yaml".as_ref()).expect("good");
+        let files = files_of(&config.metrics).expect("good queries").0;
+        let rules = &files["alert-rules/metrics.yaml"];
+        assert!(
+            rules.contains("alert: QueueLengthBeyondThreshold") && rules.contains("FreePlacesBeyondThreshold"),
+            "{rules}"
+        );
+        for expression in ["sum by (job, namespace) (work_waiting) > 500", "sum by (job, namespace) (places_free) < 10"]
+        {
+            assert!(rules.contains(expression), "{expression}: {rules}");
+        }
+        assert!(!rules.contains("load"), "{rules}");
+        let dashboard = &files["dashboards/plimsoll-metrics.json"];
+        assert!(["work_waiting", "places_free", "load"].iter().all(|series| dashboard.contains(series)), "{dashboard}");
+        let runbook = &files["alert-rules/runbooks/QueueLengthBeyondThreshold.md"];
+        assert!(runbook.contains("above 100 for 5m (warning), or above 500 for 10m (critical)"), "{runbook}");
     }
 
     #[test]

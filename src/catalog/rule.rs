@@ -6,6 +6,7 @@
 
 mod alert;
 mod alertmanager;
+mod definitions;
 mod file;
 mod platform;
 mod plimsoll;
@@ -17,7 +18,7 @@ pub use alert::{Alert, Category, Condition, Dashboard, Runbook, Severity};
 pub use file::{Group, Rule};
 pub use recording::{Recording, Recordings, recordings};
 
-use crate::catalog::{Catalog, Files, Problem};
+use crate::catalog::{Catalog, Defined, Files, Problem};
 
 /// Where the links of alerts lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +77,24 @@ pub fn files(catalog: &Catalog) -> Result<Files, Problem> {
     }
     files.add("alert-rules/runbooks/README.md", runbook::index(&alerts));
     files.extend(alertmanager::files(&alerts, catalog)?);
+    Ok(files)
+}
+
+/// Alerts of the thresholds in a configuration, the same as a PrometheusRule object, and their runbooks.
+///
+/// # Errors
+/// When a query or a text of an alert is wrong.
+pub fn of_definitions(defined: &[Defined], catalog: &Catalog) -> Result<Files, Problem> {
+    let (mut files, alerts) = (Files::default(), definitions::alerts(defined));
+    if alerts.is_empty() {
+        return Ok(files);
+    }
+    let groups = [Group::of_alerts("plimsoll.metrics", &alerts, catalog)?];
+    files.add("alert-rules/metrics.yaml", file::rules(&groups));
+    files.add("alert-rules/prometheusrules/metrics.yaml", file::object("metrics", &groups));
+    for alert in &alerts {
+        files.add(format!("alert-rules/runbooks/{}.md", alert.name), runbook::page(alert, catalog)?);
+    }
     Ok(files)
 }
 

@@ -1,16 +1,23 @@
 //! `plimsoll artifacts`: the dashboards and rules that belong to the metrics, made, checked, packed and shipped.
 
+mod bundle;
+mod diff;
+mod generate;
+mod links;
 mod lint;
+mod pull;
+mod push;
+mod registry;
+mod verify;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
 
-use crate::artifacts::Folder;
-use crate::catalog::{Catalog, rule::Links};
-use crate::cli::{complain, print};
+use crate::artifacts::{Bundle, MANIFEST, RECORD, Refusal};
+use crate::cli::complain;
 
 #[derive(Debug, Parser)]
 pub struct Args {
@@ -21,59 +28,55 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Write dashboards, rules, runbooks and what loads them.
-    Generate(Generate),
+    Generate(generate::Args),
     /// Judge dashboards of your own by the rules of the shipped ones.
     Lint(lint::Args),
+    /// Pack them into an archive that is the same each time.
+    Bundle(bundle::Args),
+    /// Push them to an OCI registry, for Flux or grafana-operator.
+    Push(push::Args),
+    /// Pull them from an OCI registry into a new folder.
+    Pull(pull::Args),
+    /// Check that a bundle is whole, and that a Prometheus or a Plimsoll has what it asks for.
+    Verify(verify::Args),
+    /// Tell what changed between two versions, and whether the newer version says so.
+    Diff(diff::Args),
 }
 
-#[derive(Debug, Parser)]
-struct Generate {
-    /// Folder to write to: `dashboards/`, `alert-rules/` and `deploy/monitoring/` come to be in it.
-    #[arg(long, default_value = ".")]
-    output: PathBuf,
-    /// Write nothing; fail when a file is not what would be written.
-    #[arg(long)]
-    check: bool,
-    /// Folder of the runbooks, where alerts link to. Default: an address that nobody has.
-    #[arg(long, value_name = "URL")]
-    runbooks_url: Option<String>,
-    /// The Grafana where alerts link to. Default: an address that nobody has.
-    #[arg(long, value_name = "URL")]
-    grafana_url: Option<String>,
-}
+/// Where there was nothing to examine.
+const COULD_NOT_WORK: u8 = 2;
 
 /// # Errors
-/// When a query is wrong or a file cannot be read or written.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    match &args.command {
-        Command::Generate(args) => generate(args),
-        Command::Lint(args) => lint::run(args),
-    }
-}
-
-fn generate(args: &Generate) -> anyhow::Result<ExitCode> {
-    let mut catalog = Catalog::shipped();
-    catalog.links = links(args);
-    let (files, folder) = (catalog.files()?, Folder(args.output.clone()));
-    if args.check {
-        let differences = folder.differences(&files).context("the folder cannot be compared")?;
-        differences.iter().for_each(|difference| complain(&difference.to_string()));
-        if !differences.is_empty() {
-            complain("to mend it: plimsoll artifacts generate");
-            return Ok(ExitCode::FAILURE);
+/// When it cannot be done; findings are no error, but have an exit code of their own.
+pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
+    let work = async {
+        match args.command {
+            Command::Generate(args) => generate::run(&args),
+            Command::Lint(args) => lint::run(&args),
+            Command::Bundle(args) => bundle::run(&args),
+            Command::Push(args) => push::run(args).await,
+            Command::Pull(args) => pull::run(args).await,
+            Command::Verify(args) => Ok(verify::run(args).await),
+            Command::Diff(args) => Ok(diff::run(&args)),
         }
-    } else {
-        folder.write(&files).context("the artifacts cannot be written")?;
+    };
+    tokio::select! {
+        done = work => done,
+        () = shutdown.cancelled() => Err(anyhow::anyhow!("interrupted")),
     }
-    print(&format!("{} files in {}", files.0.len(), args.output.display()));
-    Ok(ExitCode::SUCCESS)
 }
 
-fn links(args: &Generate) -> Links {
-    let url = |given: &Option<String>, default: String| match given {
-        Some(url) => url.trim_end_matches('/').to_owned(),
-        None => default,
-    };
-    let Links { runbooks, grafana } = Links::default();
-    Links { runbooks: url(&args.runbooks_url, runbooks), grafana: url(&args.grafana_url, grafana) }
+/// Reads a bundle, the folder it was unpacked to, or a checkout in which it was generated.
+fn opened(path: &Path) -> Result<Bundle, Vec<Refusal>> {
+    if path.join(RECORD).is_file() && !path.join(MANIFEST).is_file() {
+        return Bundle::of_checkout(path);
+    }
+    Bundle::open(path)
+}
+
+/// All faults but the last are told; that one is the error.
+fn failed(mut faults: Vec<Refusal>) -> anyhow::Error {
+    let last = faults.pop().expect("a failure has a fault");
+    faults.iter().for_each(|fault| complain(&fault.to_string()));
+    last.into()
 }

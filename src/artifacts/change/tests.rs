@@ -175,6 +175,13 @@ fn what_is_loaded_by_its_path_stays_there() {
 }
 
 #[test]
+fn the_changelog_tells_of_changes_and_is_none() {
+    let mut files = samples::files();
+    files.add(CHANGELOG, "## 1.2.4\n");
+    assert_eq!(changes(&samples::catalog(), &files), [""; 0]);
+}
+
+#[test]
 fn a_newer_grafana_is_a_demand() {
     let old = manifest(&samples::catalog(), &samples::files());
     let mut new = old.clone();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderValue};
 use serde::Deserialize;
 
 use crate::artifacts::{Query, Refusal};
@@ -71,12 +71,12 @@ impl Prometheus {
     /// Every label of the series of a name; empty when there is no such series.
     async fn labels(&self, name: &str) -> Result<BTreeSet<String>, Refusal> {
         let selector = format!("{{__name__=\"{name}\"}}");
-        let (start, end) = (self.now - LOOK_BACK, self.now);
+        // Without an end: the clock there may be ahead of this one.
+        let start = self.now - LOOK_BACK;
         let selector = utf8_percent_encode(&selector, NON_ALPHANUMERIC);
-        let url = format!("{}/api/v1/labels?match%5B%5D={selector}&start={start}&end={end}", self.url);
-        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
+        let url = format!("{}/api/v1/labels?match%5B%5D={selector}&start={start}", self.url);
         let accept = HeaderValue::from_static("application/json");
-        let request = Request { accept, headers, timeout: TIMEOUT, body_size_max: BODY_SIZE_MAX };
+        let request = Request { accept, headers: HeaderMap::new(), timeout: TIMEOUT, body_size_max: BODY_SIZE_MAX };
         let page = self.client.get(&url, &request).await.map_err(|failure| Refusal::new(&self.url, failure.message))?;
         let answer: Answer = serde_json::from_slice(&page.body)
             .map_err(|error| Refusal::new(&self.url, format!("it is no Prometheus: {error}")))?;
