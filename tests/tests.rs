@@ -32,6 +32,8 @@ mod controlplane;
 mod e2e;
 // Plimsoll beside a real Prometheus: the same pages, every sample compared.
 mod differential;
+// Dashboards as a cluster and a Grafana are given them.
+mod dashboards;
 // Static targets, file_sd and http_sd.
 mod discovery;
 // The whole program as a process: command line, logs, traces, signals, ports.

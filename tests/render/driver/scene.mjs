@@ -54,13 +54,16 @@ async function ask(target, panel, { prometheus, window, variables, interval }) {
   }
 }
 
-/** The times at which a query begins to have an answer above zero. */
+/** The times at which a query begins to have an answer above zero, or those that are its values, in milliseconds. */
 async function annotate(annotation, { prometheus, window, variables, interval }) {
   const step = niceStep((window.end - window.start) / POINTS, seconds(annotation.step || '') || interval);
   const expr = fill(annotation.expr, variables, durations(window, step, interval));
   const along = { start: Math.floor(window.start / step) * step, end: Math.floor(window.end / step) * step, step };
   const { result } = await prometheus.range(expr, along);
   const times = result.flatMap(({ values }) => {
+    if (annotation.useValueForTime) {
+      return values.map(([, value]) => Number(value) / 1000).filter((time) => time >= window.start && time <= window.end);
+    }
     const on = values.filter(([, value]) => Number(value) > 0).map(([time]) => time);
     return on.filter((time, i) => i === 0 || time - on[i - 1] > step * 1.5);
   });
