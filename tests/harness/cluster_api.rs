@@ -330,14 +330,14 @@ async fn answer(
     }
     match *rest {
         [resource] => collection(shared, resource, None, &query),
-        [resource, name] => object(&shared, resource, "", name),
         ["namespaces", namespace, resource] => collection(shared, resource, Some(namespace), &query),
-        ["namespaces", namespace, resource, name] => object(&shared, resource, namespace, name),
+        [resource, name] => object(&shared, (resource, "", name)),
+        ["namespaces", namespace, resource, name] => object(&shared, (resource, namespace, name)),
         _ => not_found(),
     }
 }
 
-fn object(shared: &Shared, resource: &str, namespace: &str, name: &str) -> Response {
+fn object(shared: &Shared, (resource, namespace, name): (&str, &str, &str)) -> Response {
     let key = (resource.to_owned(), namespace.to_owned(), name.to_owned());
     shared.lock().objects.get(&key).map_or_else(not_found, |object| axum::Json(object).into_response())
 }
