@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use plimsoll::catalog::lint;
 use serde_json::{Value, json};
 
 use crate::harness::eventually;
@@ -55,6 +56,18 @@ fn specimen(uid: &str, query: Option<&str>) -> Value {
     dashboard
 }
 
+/// Every dashboard of the repository.
+fn uids() -> Vec<String> {
+    let entries = std::fs::read_dir(root().join("dashboards")).expect("there are dashboards");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
+    let found: Vec<_> = names
+        .filter(|name| lint::is_dashboard(&format!("dashboards/{name}")))
+        .map(|name| name.trim_end_matches(".json").to_owned())
+        .collect();
+    assert!(!found.is_empty(), "there are dashboards");
+    found
+}
+
 fn is_picture(path: &Path) -> bool {
     std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"\x89PNG") && bytes.len() > 20_000)
 }
@@ -96,20 +109,15 @@ async fn every_panel_of_every_dashboard_is_drawn() {
         }
         assert!(started.elapsed() < PATIENCE, "{}\n{}", text(&output.stdout), text(&output.stderr));
     }
-    for entry in std::fs::read_dir(root().join("dashboards")).expect("there are dashboards") {
-        let name = entry.expect("an entry").file_name().into_string().expect("UTF-8");
-        if let Some(uid) = name.strip_suffix(".json").filter(|uid| uid.contains('-')) {
-            assert!(is_picture(&folder.path().join(format!("{uid}.png"))), "{uid} was not drawn");
-        }
+    for uid in uids() {
+        assert!(is_picture(&folder.path().join(format!("{uid}.png"))), "{uid} was not drawn");
     }
 }
 
 #[tokio::test]
 async fn dashboards_are_of_the_types_that_grafana_has_of_them() {
-    let entries = std::fs::read_dir(root().join("dashboards")).expect("there are dashboards");
-    let paths = entries.map(|entry| entry.expect("an entry").path());
     let mut command = script("types.mjs");
-    command.args(paths.filter(|path| path.extension().is_some_and(|extension| extension == "json")));
+    command.args(uids().iter().map(|uid| root().join(format!("dashboards/{uid}.json"))));
     let output = run(command).await;
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
     let folder = tempfile::tempdir().expect("a folder");
