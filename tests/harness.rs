@@ -1,5 +1,6 @@
 //! The real server on a free port, fake targets with scripted behaviour, and real programs as children.
 
+pub mod alertmanager;
 pub mod cluster_api;
 pub mod container;
 pub mod controlplane;

@@ -16,7 +16,6 @@ pub struct Asker<'a> {
     now: f64,
     labels: HashMap<(String, String), bool>,
     values: HashMap<String, Vec<String>>,
-    pub asked: usize,
 }
 
 /// Where a query looks.
@@ -34,7 +33,7 @@ const PAST_SECONDS: f64 = 300.0;
 
 impl<'a> Asker<'a> {
     pub fn new(prometheus: &'a Prometheus) -> Self {
-        Self { prometheus, now: 0.0, labels: HashMap::new(), values: HashMap::new(), asked: 0 }
+        Self { prometheus, now: 0.0, labels: HashMap::new(), values: HashMap::new() }
     }
 
     /// From here on it is now.
@@ -46,7 +45,6 @@ impl<'a> Asker<'a> {
 
     /// The labels of all series of an answer that have a number.
     async fn series(&mut self, query: &str, over: Over) -> Result<Vec<Value>, String> {
-        self.asked += 1;
         let encoded = utf8_percent_encode(query, NON_ALPHANUMERIC);
         let path = match over {
             Over::Now => format!("query?query={encoded}&time={}", self.now),

@@ -14,7 +14,7 @@ use super::program::installed;
 use super::prometheus::Prometheus;
 
 /// How much longer the past is than its record.
-pub const STRETCH: f64 = 15.0;
+pub const STRETCH: u32 = 15;
 
 /// Writes the past of all series into a folder, as data of a Prometheus.
 pub async fn write(recorded: &Prometheus, now: f64, seconds: u32, folder: &Path) {
@@ -38,11 +38,11 @@ fn write_series(lines: &mut String, series: &Value, now: f64) {
     let own: Vec<_> = labels.iter().filter(|(label, _)| *label != "__name__").map(pair).collect();
     let samples: Vec<(f64, String)> = serde_json::from_value(series["values"].clone()).expect("samples");
     let Some((_, last)) = samples.last() else { return };
-    let last = number(last);
+    let (last, stretch) = (number(last), f64::from(STRETCH));
     for (time, value) in &samples {
-        let then = now - STRETCH * (now - time);
+        let then = now - stretch * (now - time);
         let value = match name.as_str() {
-            name if is_counter(name) => last - STRETCH * (last - number(value)),
+            name if is_counter(name) => last - stretch * (last - number(value)),
             name if is_time(name) => then - (time - number(value)),
             _ => number(value),
         };
@@ -62,4 +62,33 @@ fn is_time(name: &str) -> bool {
 
 fn number(text: &str) -> f64 {
     text.parse().expect("a number")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_past_is_longer_than_its_record_and_goes_on_without_a_break() {
+    const COUNTER: &str = "prometheus_http_requests_total{handler=\"/metrics\"}";
+    let folder = tempfile::tempdir().expect("a folder");
+    let now = || plimsoll::clock::Clock::system().now().0 as f64 / 1000.0;
+    let count = |found: &[Value]| found.first().map_or(0.0, |it| number(it["value"][1].as_str().expect("a number")));
+    let config = |target: &str| {
+        let scraped = serde_json::json!([{"job_name": "it", "static_configs": [{"targets": [target]}]}]);
+        serde_json::json!({"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": scraped})
+    };
+    let scraped = Prometheus::start(&serde_json::json!([]));
+    let recorder = Prometheus::start_with(&config(&scraped.address), None);
+    let samples = format!("count_over_time({COUNTER}[1m])");
+    super::eventually(async || recorder.query(&samples, now()).await, |found| count(found) >= 5.0).await;
+    let (time, data) = (now(), folder.path().join("data"));
+    write(&recorder, time, 60, &data).await;
+    let longer = Prometheus::start_with(&config(&scraped.address), Some(&data));
+    // Within four seconds there are no five samples fifteen seconds apart.
+    let past = format!("count_over_time({COUNTER}[5m] @ {time})");
+    super::eventually(async || longer.query(&past, now()).await, |found| count(found) >= 5.0).await;
+    let increase = format!("max_over_time({COUNTER}[5m] @ {time}) - min_over_time({COUNTER}[5m] @ {time})");
+    let increase = count(&longer.query(&increase, now()).await);
+    // One a second was recorded; in the past it is one a second too.
+    assert!((45.0..300.0).contains(&increase), "{increase}");
+    let resets = format!("resets({COUNTER}[5m])");
+    super::eventually(async || longer.query(&resets, now()).await, |found| !found.is_empty() && count(found) == 0.0)
+        .await;
 }

@@ -73,6 +73,7 @@ impl Platform {
         let address = listener.local_addr().expect("an address").to_string();
         let platform = Self { address, cluster, state: Arc::new(Mutex::new(World::new())) };
         objects::write_api_services(&platform.cluster);
+        ["podmonitors", "servicemonitors"].iter().for_each(|kind| platform.cluster.serve(kind, true));
         platform.write_objects(true);
         let router = Router::new()
             .route("/sd", get(discovery))
@@ -145,8 +146,10 @@ impl World {
         self.wall = Clock::system().now().0;
         let (now, wall, faults) = (self.now, self.wall, &self.faults);
         let step = |service: &mut Service| {
-            service.work(now, seconds, faults.get(service.name) == Some(&Fault::Slow));
-            service.scale(now, wall)
+            let fault = faults.get(service.name).copied();
+            service.work(now, seconds, fault == Some(Fault::Slow));
+            // Who does not know what is asked of it stays as it is.
+            fault != Some(Fault::Frozen) && service.scale(now, wall)
         };
         // Each has to be asked.
         self.services.iter_mut().map(step).fold(false, |any, changed| any | changed)

@@ -12,7 +12,7 @@ use super::program::{Program, free_port, installed};
 pub struct Prometheus {
     pub address: String,
     http: reqwest::Client,
-    pub program: Program,
+    _program: Program,
     _folder: TempDir,
 }
 
@@ -37,7 +37,7 @@ impl Prometheus {
         command.arg(format!("--storage.tsdb.path={}", data.unwrap_or(&own).display()));
         command.arg(format!("--web.listen-address={address}"));
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        Self { address, http, program: Program::start(command), _folder: folder }
+        Self { address, http, _program: Program::start(command), _folder: folder }
     }
 
     /// The `data` of an answer of the API; null while there is none.

@@ -1,5 +1,5 @@
 //! The whole on loopback: the sample platform in a cluster, Plimsoll as it was built, autoscalers that ask it, and a real
-//! Prometheus with the shipped rules that scrapes all of them every second.
+//! Prometheus with the shipped rules that scrapes all of them every two seconds: a busy machine has to keep up.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,15 +13,13 @@ use super::controlplane::programs::plimsoll;
 use super::platform::Platform;
 use super::program::Program;
 use super::prometheus::Prometheus;
-use super::{history, pace};
 
 /// Everything that runs. It ends with it.
 pub struct Stage {
     pub platform: Platform,
-    pub cluster: Arc<ClusterApi>,
     /// `https://127.0.0.1:port` of Plimsoll.
     pub base: String,
-    pub plimsoll: Program,
+    _plimsoll: Program,
     pub http: reqwest::Client,
     folder: TempDir,
 }
@@ -60,14 +58,14 @@ impl Stage {
             cluster.front_proxy("system:serviceaccount:kube-system:horizontal-pod-autoscaler", &["system:masters"]);
         let http = http.tls_danger_accept_invalid_certs(true).build().expect("a client");
         tokio::spawn(ask(http.clone(), base.clone()));
-        Self { platform, cluster, base, plimsoll, http, folder }
+        Self { platform, base, _plimsoll: plimsoll, http, folder }
     }
 
     /// What a Prometheus has to scrape.
     pub fn scrape_configs(&self) -> Value {
         let plimsoll = self.base.trim_start_matches("https://");
         let labels = json!({
-            "namespace": "plimsoll-system", "pod": "plimsoll-0", "instance": "10.1.250.1:6443", "workload": "plimsoll",
+            "namespace": "plimsoll-system", "pod": "plimsoll-0", "instance": "10.1.250.1:6443",
         });
         json!([
             {
@@ -77,32 +75,26 @@ impl Stage {
             },
             {
                 "job_name": "platform", "honor_labels": true,
-                "http_sd_configs": [{"url": self.platform.discovery_url(), "refresh_interval": "1s"}],
+                "http_sd_configs": [{"url": self.platform.discovery_url(), "refresh_interval": "2s"}],
             },
         ])
     }
 
-    /// A Prometheus that scrapes it and evaluates the shipped rules, both every second.
+    /// A Prometheus that scrapes it and evaluates the shipped rules, both every two seconds.
     pub fn prometheus(&self) -> Prometheus {
         self.prometheus_with(&rule_files(), json!({}), None)
-    }
-
-    /// A Prometheus whose record becomes the past of another: its rules are as much faster.
-    pub fn recorder(&self) -> Prometheus {
-        let rules = rule_files().into_iter().map(|(name, rules)| (name, pace::faster(&rules, history::STRETCH as u32)));
-        self.prometheus_with(&rules.collect::<Vec<_>>(), json!({}), None)
     }
 
     /// The same with rules of one's choice, by the names of their files, more configuration, and data that is there already.
     pub fn prometheus_with(&self, rules: &[(String, Value)], more: Value, data: Option<&Path>) -> Prometheus {
         let paths = rules.iter().map(|(name, rules)| {
-            let path = self.folder.path().join(name.replace('/', "-"));
+            let path = self.folder.path().join(format!("rules-{name}"));
             // JSON is YAML.
             std::fs::write(&path, rules.to_string()).expect("written");
             path.display().to_string()
         });
         let mut config = json!({
-            "global": {"scrape_interval": "1s", "scrape_timeout": "900ms", "evaluation_interval": "1s"},
+            "global": {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "2s"},
             "rule_files": paths.collect::<Vec<_>>(), "scrape_configs": self.scrape_configs(),
         });
         let Value::Object(more) = more else { panic!("{more} is no object") };
@@ -145,12 +137,11 @@ fn serve(folder: &Path, cluster: &ClusterApi) -> Program {
     Program::start(command)
 }
 
-/// A fifteenth of each time.
+/// Scraped as often as a Prometheus does it here.
 fn paced(config: &str) -> String {
-    let paced = config.replace("scrape_interval: 15s", "scrape_interval: 1s\n    scrape_timeout: 900ms");
-    let mut whole: Value = serde_saphyr::from_str(&paced).expect("a shipped file");
+    let mut whole: Value = serde_saphyr::from_str(config).expect("a shipped file");
     for job in whole["scrape_configs"].as_array_mut().expect("jobs") {
-        (job["scrape_interval"], job["scrape_timeout"]) = (json!("1s"), json!("900ms"));
+        (job["scrape_interval"], job["scrape_timeout"]) = (json!("2s"), json!("1900ms"));
     }
     whole.to_string()
 }

@@ -157,7 +157,7 @@ fn seen(service: &Service, metric: &Value) -> Value {
     let mut source = metric[&key].clone();
     let target = source.as_object_mut().expect("an object").remove("target").expect("a target");
     let name = source["name"].as_str().or(source["metric"]["name"].as_str()).expect("a name").to_owned();
-    let share = |of: f64| json!({"averageUtilization": (of * 100.0).round(), "averageValue": milli(of)});
+    let share = |of: f64| json!({"averageUtilization": (of * 100.0).round() as i32, "averageValue": milli(of)});
     source["current"] = match (name.as_str(), target["type"].as_str()) {
         ("cpu", _) => share(service.load() * 0.62),
         ("memory", _) => share(0.55 + 0.1 * service.load()),

@@ -76,7 +76,7 @@ pub fn services() -> Vec<Service> {
         },
         base("tool-integration", "agents", 2..=6, 40.0, 0.18),
         base("web-dashboard", "agents", 2..=6, 50.0, 0.08),
-        Service { decides: true, ..base("agents", "agents", 3..=20, 20.0, 0.25) },
+        Service { decides: true, queue: Some("decisions"), ..base("agents", "agents", 3..=20, 20.0, 0.25) },
         Service { has_business: true, ..base("core-service", "models", 3..=3, 50.0, 0.1) },
         Service { queue: Some("indexing"), ..base("queue-worker", "models", 2..=6, 20.0, 0.3) },
     ];
