@@ -66,7 +66,7 @@ mod tests {
             ("oci://team/artifacts:1", "it does not begin with a host"),
             ("oci://ghcr.io", "it has no repository"),
             ("oci://ghcr.io/team/artifacts", "it has no tag"),
-            ("oci://ghcr.io/Team/artifacts:1", "lowercase"),
+            ("oci://ghcr.io/Team/artifacts:1", "invalid"),
             ("oci://ghcr.io/team/artifacts:a b", "invalid"),
         ] {
             let refused = bad.parse::<Address>().expect_err(bad);
