@@ -1,8 +1,9 @@
 use std::fs;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{alerts, folder, list, read, root, run, text, yaml};
+use super::{FILES, alerts, folder, list, read, root, run, text, yaml};
 use crate::harness::program::installed;
 
 #[test]
@@ -69,16 +70,40 @@ fn promtool_has_nothing_to_say_against_the_configuration_of_prometheus() {
     for name in ["token", "ca.crt"] {
         fs::write(folder.path().join(name), "").expect("written");
     }
+    for name in FILES {
+        fs::write(folder.path().join(format!("rules-{name}.yaml")), read(format!("alert-rules/{name}.yaml")))
+            .expect("written");
+    }
     let text = read("deploy/monitoring/prometheus.yaml")
-        .replace("/etc/prometheus-rules/", &format!("{}/", super::folder().display()))
+        .replace("/etc/prometheus-rules/", &at("rules-"))
         .replace("/etc/prometheus-plimsoll/ca.crt", &at("ca.crt"))
         .replace("/var/run/secrets/kubernetes.io/serviceaccount/", &at(""));
-    // A folder of the repository has the kustomization too, which is no file of rules.
-    let text = text.replace("alert-rules/*.yaml", "alert-rules/[!k]*.yaml");
-    fs::write(folder.path().join("prometheus.yaml"), text).expect("written");
+    let mut configuration: Value = serde_saphyr::from_str(&text).expect("YAML");
+    // Debian's promtool is built without discovery in Kubernetes.
+    for job in configuration["scrape_configs"].as_array_mut().expect("jobs") {
+        let sources = job
+            .as_object_mut()
+            .expect("a job")
+            .remove("kubernetes_sd_configs")
+            .expect("each job finds its targets there");
+        assert_discovery(&sources);
+    }
+    fs::write(folder.path().join("prometheus.yaml"), configuration.to_string()).expect("written");
     let (right, said) =
         run(installed("promtool", "prometheus").args(["check", "config"]).arg(folder.path().join("prometheus.yaml")));
     assert!(right && said.contains("4 rule files found"), "{said}");
+}
+
+/// The keys of this discovery that are used here, and no others.
+fn assert_discovery(sources: &Value) {
+    for source in sources.as_array().expect("sources") {
+        assert!(["pod", "node", "endpointslice"].contains(&text(source, "role")), "{source}");
+        let keys: Vec<_> = source.as_object().expect("a source").keys().map(String::as_str).collect();
+        assert!(
+            keys == ["role"] || keys == ["role", "namespaces"] && source["namespaces"]["names"].is_array(),
+            "{source}"
+        );
+    }
 }
 
 #[test]
@@ -106,7 +131,7 @@ fn alertmanager() -> TempDir {
     copy
 }
 
-fn label(labels: &serde_json::Value, name: &str) -> String {
+fn label(labels: &Value, name: &str) -> String {
     format!("{name}={}", text(labels, name))
 }
 
