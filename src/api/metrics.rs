@@ -56,7 +56,8 @@ impl Metrics {
     /// Registers the metrics of this module.
     pub fn register(registry: &mut Registry) -> Self {
         // From a value of one pod (tens of µs) to a list of thousands (ms), and what should not be.
-        let buckets = || Histogram::new([0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0]);
+        let buckets =
+            || Histogram::new([0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0]);
         let metrics = Self { requests: Family::default(), duration: Family::new_with_constructor(buckets) };
         metrics.begin();
         registry.register("api_requests", "Requests by API group, verb and status code", metrics.requests.clone());
