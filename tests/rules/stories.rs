@@ -110,8 +110,9 @@ impl Mutant<'_> {
         std::fs::write(copy.path().join("rules.yaml"), json!({"groups": groups}).to_string()).expect("written");
         std::fs::write(copy.path().join("stories.yaml"), file.to_string()).expect("written");
         let (right, said) = promtool(&copy.path().join("stories.yaml"));
-        assert!(right || said.contains("FAILED"), "the copy is no file of stories: {said}");
-        assert!(right || !said.contains("error"), "{said}");
+        // An end that is told otherwise, and not a file that cannot be read.
+        let differs = said.contains("alertname:") || said.contains("expr:");
+        assert!(right || differs, "{said}");
         !right
     }
 
