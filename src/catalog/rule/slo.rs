@@ -129,7 +129,7 @@ pub(super) fn of_plimsoll() -> Vec<Alert> {
                 "HPAs whose request fails do not scale in that round, and never down. While it lasts, workloads stay at the size \
                  they have, whatever their load.",
                 [
-                    "Dashboard plimsoll-api, *Errors by code*: which group, verb and code? 503 is a replica that is not ready or \
+                    "Dashboard plimsoll-api, *Answers by code*: which group, verb and code? 503 is a replica that is not ready or \
                      is going, 500 a fault of Plimsoll, 504 a kube-apiserver that does not answer a review.",
                     "`kubectl -n plimsoll-system get pods -l app.kubernetes.io/name=plimsoll -o wide`: restarts, and did it begin \
                      with a rollout or with one node?",
@@ -160,7 +160,7 @@ pub(super) fn of_plimsoll() -> Vec<Alert> {
                 "The HPA controller asks for metrics one after the other. When answers take seconds its round takes minutes, and \
                  scaling is late for every workload of the cluster, those that use CPU alone included.",
                 [
-                    "Dashboard plimsoll-api, *Duration* by group and verb: only lists (large answers), or everything?",
+                    "Dashboard plimsoll-api, *p95 by group and verb*: only lists (large answers), or everything?",
                     "Dashboard plimsoll-internals: CPU of the process, series, open connections. `kubectl -n plimsoll-system top pods`.",
                     "`plimsoll_review_duration_seconds`: users other than the kube-apiserver are known by reviews, which wait for the \
                      kube-apiserver.",

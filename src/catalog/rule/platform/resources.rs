@@ -126,7 +126,7 @@ fn queue_stuck() -> Alert {
         Runbook::new(
             "There is work, and for 10 minutes no agent of the workload has come to a decision. More replicas would not help: the HPA may \
              add them all the same.",
-            "The work of this workload stands still.",
+            "The work of this workload stands still, and whoever waits for its answers waits in vain.",
             [
                 "`kubectl -n NAMESPACE logs -l app.kubernetes.io/name=WORKLOAD --since=15m`: do they wait for a lock, a model, a database?",
                 "Dashboard platform-queues, time of inferences: has it no data, or seconds that became minutes?",

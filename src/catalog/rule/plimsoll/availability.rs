@@ -16,7 +16,8 @@ fn absent() -> Alert {
         description: "Prometheus has not scraped any replica of Plimsoll for 5 minutes: it is down, or cannot be reached.",
     }
     .fires(
-        [Condition::critical(r#"absent(up{job="plimsoll"} == 1)"#, "5m")],
+        // What is absent has no labels; alerts on Plimsoll are compared with it by its job.
+        [Condition::critical(r#"absent(up{job="plimsoll"} == 1)"#, "5m").with("job", "plimsoll")],
         Runbook::new(
             "There is no target of the job `plimsoll` whose scrape succeeds. Either Plimsoll does not run, or Prometheus does not \
              find it or may not read `/metrics`. All other alerts on Plimsoll are blind while this one fires, and are muted.",

@@ -31,7 +31,7 @@ fn certificate_expiring() -> Alert {
             [
                 "`kubectl exec -n plimsoll-system deploy/plimsoll -- /plimsoll doctor`: where the certificate comes from, until when it is \
                  valid, and what hinders a new one.",
-                "Of Plimsoll's own making: dashboard plimsoll-api, *Writes of the certificate*, result `failed`; \
+                "Of Plimsoll's own making: `plimsoll_serving_certificate_writes_total{result=\"failed\"}` rises; \
                  `kubectl -n plimsoll-system get secret plimsoll-serving`.",
                 "Of cert-manager: `kubectl -n plimsoll-system describe certificate`.",
                 "From files: does the new file lie where `--tls-cert-file` looks? PlimsollCertificateRefused tells of a wrong one.",
@@ -131,7 +131,7 @@ fn connections_refused() -> Alert {
              kube-apiserver needs a handful; hundreds are something else.",
             "Connections of the kube-apiserver are kept while there is room; when all are taken its requests may fail, and HPAs with them.",
             [
-                "Dashboard plimsoll-api, *Connections*: `front_proxy` is the kube-apiserver, `known` others who said who they are, \
+                "Dashboard plimsoll-internals, *Open connections*: `front_proxy` is the kube-apiserver, `known` others who said who they are, \
                  `stranger` who did not.",
                 "`kubectl -n plimsoll-system logs POD | grep -i 'connection'`: addresses that were refused.",
                 "Who is that address? `kubectl get pods -A -o wide | grep ADDRESS`; a scanner, a scraper without keep-alive, a load balancer \
@@ -164,7 +164,7 @@ fn requests_limited() -> Alert {
              dashboards and scripts. The tier `authentication_failures` are clients that could not say who they are.",
             "Those clients miss values. Autoscaling does not suffer.",
             [
-                "Dashboard plimsoll-api, *Limited requests* by tier.",
+                "Dashboard plimsoll-api, *Limited by tier*.",
                 "`kubectl -n plimsoll-system logs -l app.kubernetes.io/name=plimsoll | grep 429`: user and address of each.",
                 "`authentication_failures`: an old token, or somebody who tries.",
             ],

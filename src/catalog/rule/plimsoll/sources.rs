@@ -57,7 +57,7 @@ fn degraded() -> Alert {
         [Condition::warning(
             "max by (job, namespace, scrape_job) (\
              sum by (job, namespace, instance, scrape_job) (plimsoll_source_targets{state=~\"failing|stale\"}) \
-             / (sum by (job, namespace, instance, scrape_job) (plimsoll_source_targets) > 0)) > 0.1",
+             / sum by (job, namespace, instance, scrape_job) (plimsoll_source_targets)) > 0.1",
             "10m",
         )],
         Runbook::new(
@@ -67,7 +67,7 @@ fn degraded() -> Alert {
             [
                 "Dashboard plimsoll-sources: is it one replica of Plimsoll (network of its node), or both (the targets)?",
                 "`/status/targets`: what have those that fail in common: node, zone, version?",
-                "*Scrape duration* near the timeout: pages that grow, or targets short of CPU.",
+                "Dashboard plimsoll-internals, *Time that scrapes take*, near the timeout: pages that grow, or targets short of CPU.",
             ],
             [
                 "One node: cordon it, delete its pods.",
@@ -152,7 +152,7 @@ fn watch_down() -> Alert {
             "A watch by which targets and their owners are known has failed for 10 minutes; Plimsoll goes on with what it knew.",
             "New pods are not scraped and gone ones count as missing: values drift from what runs, more with every rollout.",
             [
-                "Dashboard plimsoll-internals, *Watch errors*: one resource (rights, a missing CRD), or all (the kube-apiserver)?",
+                "Dashboard plimsoll-internals, *Failed watches*: one resource (rights, a missing CRD), or all (the kube-apiserver)?",
                 "`kubectl auth can-i watch RESOURCE -A --as=system:serviceaccount:plimsoll-system:plimsoll`.",
                 "`kubectl -n plimsoll-system logs POD --since=15m | grep RESOURCE`.",
             ],
