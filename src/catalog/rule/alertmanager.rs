@@ -147,12 +147,12 @@ impl Cause {
     }
 }
 
-/// Without a scrape nothing that is said of Plimsoll is true. It has no labels of its own to compare by.
+/// Without a scrape nothing that is said of Plimsoll is true. All alerts on it have its job, the absent one by its rule.
 fn absence() -> Inhibition {
     Inhibition {
         source_matchers: vec![r#"alertname = "PlimsollAbsent""#.to_owned()],
         target_matchers: vec![r#"service = "plimsoll""#.to_owned(), r#"alertname != "PlimsollAbsent""#.to_owned()],
-        equal: Vec::new(),
+        equal: vec!["job".to_owned()],
     }
 }
 

@@ -119,22 +119,26 @@ pub(super) fn loaders(names: &[&str]) -> Files {
     files
 }
 
-/// Rules as a ConfigMap whose name stays, so that a reload suffices when they change.
+/// Rules and the Alertmanager's configuration as ConfigMaps whose names stay, so that a reload suffices when they change.
 fn config_map(names: &[&str]) -> String {
     let files: String = names.iter().map(|name| format!("      - {name}.yaml\n")).collect();
     format!(
-        "{MADE}# The rules as a ConfigMap, for a Prometheus without an operator.\n\
+        "{MADE}# The rules, and what an Alertmanager does with the alerts, as ConfigMaps: for a Prometheus without an \
+         operator.\n\
          apiVersion: kustomize.config.k8s.io/v1beta1\n\
          kind: Kustomization\n\
          generatorOptions:\n  disableNameSuffixHash: true\n\
-         configMapGenerator:\n  - name: plimsoll-rules\n    files:\n{files}"
+         configMapGenerator:\n  - name: plimsoll-rules\n    files:\n{files}  \
+         - name: plimsoll-alertmanager\n    files:\n      - alertmanager/alertmanager.yaml\n      \
+         - alertmanager/templates/plimsoll.tmpl\n"
     )
 }
 
 fn objects(names: &[&str]) -> String {
     let files: String = names.iter().map(|name| format!("  - {name}.yaml\n")).collect();
     format!(
-        "{MADE}# The rules as PrometheusRule objects, for the Prometheus Operator. One that chooses rules by a label takes it with\n\
+        "{MADE}# The rules as PrometheusRule objects, for the Prometheus Operator. One that chooses rules by a label \
+         takes it with\n\
          # labels: [{{pairs: {{release: NAME}}}}] of a kustomization that has this one as a resource.\n\
          apiVersion: kustomize.config.k8s.io/v1beta1\n\
          kind: Kustomization\n\

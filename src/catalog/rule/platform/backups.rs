@@ -111,7 +111,7 @@ fn unverified() -> Alert {
             "After each backup it is restored for a trial and compared. For an hour the newest one has not passed.",
             "There is a file, and it may be worth nothing. The one before is the newest that counts: its age is what would be lost.",
             [
-                "The log of the verification: no restore at all, checksums that differ, or a trial that had no room or time?",
+                "`kubectl get jobs -A | grep -i backup`, and the log of the one that verifies: no restore at all, checksums that differ, or a trial that had no room or time?",
                 "Was it encrypted with a key that was rotated since?",
                 "Does the one before still pass?",
             ],
