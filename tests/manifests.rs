@@ -14,5 +14,7 @@ mod autoscalers;
 mod deployment;
 // One object per file, and no file that nobody uses.
 mod files;
+// Rules as objects, and deploy/monitoring.
+mod monitoring;
 // Whoever needs a right has it, and nobody has another.
 mod permissions;

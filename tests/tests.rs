@@ -12,6 +12,8 @@ mod api;
 mod manifests;
 // Dashboards and rules on the real thing: every query, and faults that arrive where they should.
 mod artifacts;
+// Alerts: their stories, runbooks and ways to somebody, and what they are scraped by.
+mod rules;
 // Who asks: the front proxy of a cluster, users with certificates or tokens, strangers.
 mod authentication;
 // Who may: what the kube-apiserver says of it, and what is refused.
