@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::catalog::dashboard::{self, Shown};
 use crate::catalog::{Catalog, Expression, Files, Metric, Origin, Problem, Unit, lint, rule};
-use crate::config::{Bound, Combine, Definition, Selection, Severity, Shape, Sharing, Side};
+use crate::config::{Combine, Definition, Selection, Shape, Sharing, Side};
 
 /// A definition with its query.
 #[derive(Clone, Debug)]
@@ -64,12 +64,6 @@ impl Defined {
 
     fn shown(&self) -> Shown {
         let Definition { name, description, unit, thresholds, .. } = &*self.definition;
-        let bound = |severity| {
-            let threshold = thresholds.iter().find(|threshold| threshold.severity == severity);
-            threshold.map(|threshold| match threshold.bound {
-                Bound::Above(bound) | Bound::Below(bound) => bound,
-            })
-        };
         let said = if description.is_empty() { format!("{name} of each workload") } else { description.clone() };
         Shown {
             title: name.clone().into(),
@@ -77,8 +71,7 @@ impl Defined {
             expression: self.panel.text().to_owned().into(),
             unit: unit_of(unit),
             legend: "{{job}}".into(),
-            warning: bound(Severity::Warning),
-            critical: bound(Severity::Critical),
+            thresholds: thresholds.clone(),
         }
     }
 }

@@ -170,6 +170,24 @@ impl fmt::Display for Level {
     }
 }
 
+// === impl Bound ===
+
+impl Bound {
+    pub fn above(self) -> Option<f64> {
+        match self {
+            Self::Above(bound) => Some(bound),
+            Self::Below(_) => None,
+        }
+    }
+
+    pub fn below(self) -> Option<f64> {
+        match self {
+            Self::Above(_) => None,
+            Self::Below(bound) => Some(bound),
+        }
+    }
+}
+
 // === impl Shape ===
 
 impl Shape {

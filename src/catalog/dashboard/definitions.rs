@@ -2,6 +2,7 @@
 
 use crate::catalog::dashboard::{About, Annotation, Color, Dashboard, Measure, Panel, Thresholds, Variable};
 use crate::catalog::{Text, Unit};
+use crate::config::{Bound, Severity, Threshold};
 
 /// One metric as it is to be shown.
 #[derive(Clone, Debug)]
@@ -13,23 +14,23 @@ pub struct Shown {
     pub unit: Unit,
     /// Names its series: a text with labels as `{{queue}}`; empty where there is one.
     pub legend: Text,
-    /// From which number on somebody should look, and act. A critical number below the warning one: the lower, the worse.
-    pub warning: Option<f64>,
-    pub critical: Option<f64>,
+    /// From which numbers on somebody should look, and act.
+    pub thresholds: Vec<Threshold>,
 }
 
 // === impl Shown ===
 
 impl Shown {
-    fn thresholds(&self) -> Option<Thresholds> {
-        let good = Thresholds::always(Color::Good);
-        match (self.warning, self.critical) {
-            (Some(warning), Some(critical)) if critical < warning => Some(Thresholds::below(warning, critical)),
-            (Some(warning), Some(critical)) => Some(Thresholds::above(warning, critical)),
-            (Some(warning), None) => Some(good.then(warning, Color::Warning)),
-            (None, Some(critical)) => Some(good.then(critical, Color::Critical)),
-            (None, None) => None,
-        }
+    /// The bad that are low come first, then what is good, then the bad that are high.
+    fn colors(&self) -> Option<Thresholds> {
+        let mut low: Vec<_> = self.thresholds.iter().filter_map(|threshold| beyond(threshold, Bound::below)).collect();
+        let mut high: Vec<_> = self.thresholds.iter().filter_map(|threshold| beyond(threshold, Bound::above)).collect();
+        low.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+        high.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+        let mut colors: Vec<_> = low.iter().map(|(_, color)| *color).chain([Color::Good]).collect();
+        let lowest = Thresholds::always(colors.remove(0));
+        let upwards = low.iter().zip(colors).map(|((bound, _), color)| (*bound, color)).chain(high.iter().copied());
+        (!self.thresholds.is_empty()).then(|| upwards.fold(lowest, |all, (bound, color)| all.then(bound, color)))
     }
 
     fn panel(&self) -> Panel {
@@ -37,11 +38,20 @@ impl Shown {
             .measured(Measure::from(&self.unit))
             .query(self.expression.clone(), self.legend.clone())
             .signed();
-        match self.thresholds() {
+        match self.colors() {
             Some(thresholds) => panel.thresholds(thresholds),
             None => panel,
         }
     }
+}
+
+/// A bound of one direction, with the colour of what is beyond it.
+fn beyond(threshold: &Threshold, of: impl Fn(Bound) -> Option<f64>) -> Option<(f64, Color)> {
+    let color = match threshold.severity {
+        Severity::Warning => Color::Warning,
+        Severity::Critical => Color::Critical,
+    };
+    of(threshold.bound).map(|bound| (bound, color))
 }
 
 /// The dashboard `plimsoll-metrics`: a graph for each metric, in their order. Their series are in the catalogue that makes
@@ -62,24 +72,27 @@ pub fn of_definitions(title: impl Into<Text>, metrics: &[Shown]) -> Dashboard {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::catalog::Catalog;
 
-    fn shown(expression: &'static str, warning: Option<f64>, critical: Option<f64>) -> Shown {
+    fn shown(expression: &'static str, thresholds: &[(Severity, Bound)]) -> Shown {
+        let lasting = Duration::from_secs(300);
         Shown {
             title: "Queue".into(),
             description: "Messages that wait".into(),
             expression: expression.into(),
             unit: Unit::Count("messages".into()),
             legend: "{{queue}}".into(),
-            warning,
-            critical,
+            thresholds: thresholds.iter().map(|&(severity, bound)| Threshold { severity, bound, lasting }).collect(),
         }
     }
 
     #[test]
     fn a_metric_of_a_configuration_becomes_a_graph_with_its_thresholds() {
-        let metrics = [shown("sum by (queue) (agent_queue_length)", Some(100.0), Some(500.0))];
+        let thresholds = [(Severity::Warning, Bound::Above(100.0)), (Severity::Critical, Bound::Above(500.0))];
+        let metrics = [shown("sum by (queue) (agent_queue_length)", &thresholds)];
         let json = of_definitions("Queues", &metrics).json(&Catalog::shipped()).expect("a known metric");
         let panel = &json["panels"][1];
         let query = r#"sum by (queue) (agent_queue_length{instance=~"$instance",job=~"$job"})"#;
@@ -88,15 +101,23 @@ mod tests {
     }
 
     #[test]
-    fn a_critical_number_below_the_warning_one_is_bad_when_low() {
-        let thresholds = shown("up", Some(0.99), Some(0.9)).thresholds();
-        assert_eq!(thresholds, Some(Thresholds::below(0.99, 0.9)));
-        assert_eq!(shown("up", None, None).thresholds(), None);
+    fn what_is_bad_may_be_low_or_high_or_both() {
+        let (warning, critical) = (Severity::Warning, Severity::Critical);
+        let colors = |thresholds: &[(Severity, Bound)]| shown("up", thresholds).colors();
+        assert_eq!(colors(&[]), None);
+        assert_eq!(
+            colors(&[(warning, Bound::Below(0.99)), (critical, Bound::Below(0.9))]),
+            Some(Thresholds::below(0.99, 0.9))
+        );
+        let low = Thresholds::always(Color::Warning).then(10.0, Color::Good);
+        assert_eq!(colors(&[(warning, Bound::Below(10.0))]), Some(low.clone()));
+        let both = [(warning, Bound::Below(10.0)), (critical, Bound::Above(90.0))];
+        assert_eq!(colors(&both), Some(low.then(90.0, Color::Critical)));
     }
 
     #[test]
     fn an_expression_that_is_no_query_is_refused_with_what_is_wrong() {
-        let problem = of_definitions("Queues", &[shown("sum(rate(up)", None, None)]).json(&Catalog::shipped());
+        let problem = of_definitions("Queues", &[shown("sum(rate(up)", &[])]).json(&Catalog::shipped());
         assert!(problem.is_err_and(|problem| problem.query == "sum(rate(up)" && problem.what.contains("unclosed")));
     }
 }

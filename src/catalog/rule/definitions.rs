@@ -4,7 +4,7 @@ use crate::catalog::Defined;
 use crate::catalog::rule::{Alert, Category, Condition, Dashboard, Runbook, Severity};
 use crate::config::{self, Bound, Threshold, duration};
 
-const DASHBOARD: Dashboard = Dashboard { uid: "plimsoll-metrics", variables: &["namespace", "job"] };
+const DASHBOARD: Dashboard = Dashboard { uid: "plimsoll-metrics", variables: &["job"] };
 
 /// An alert for each definition that has thresholds.
 pub(super) fn alerts(defined: &[Defined]) -> Vec<Alert> {

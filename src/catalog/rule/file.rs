@@ -123,7 +123,8 @@ pub(super) fn loaders(names: &[&str]) -> Files {
 fn config_map(names: &[&str]) -> String {
     let files: String = names.iter().map(|name| format!("      - {name}.yaml\n")).collect();
     format!(
-        "{MADE}# The rules, and what an Alertmanager does with the alerts, as ConfigMaps: for a Prometheus without an operator.\n\
+        "{MADE}# The rules, and what an Alertmanager does with the alerts, as ConfigMaps: for a Prometheus without an \
+         operator.\n\
          apiVersion: kustomize.config.k8s.io/v1beta1\n\
          kind: Kustomization\n\
          generatorOptions:\n  disableNameSuffixHash: true\n\
@@ -136,7 +137,8 @@ fn config_map(names: &[&str]) -> String {
 fn objects(names: &[&str]) -> String {
     let files: String = names.iter().map(|name| format!("  - {name}.yaml\n")).collect();
     format!(
-        "{MADE}# The rules as PrometheusRule objects, for the Prometheus Operator. One that chooses rules by a label takes it with\n\
+        "{MADE}# The rules as PrometheusRule objects, for the Prometheus Operator. One that chooses rules by a label \
+         takes it with\n\
          # labels: [{{pairs: {{release: NAME}}}}] of a kustomization that has this one as a resource.\n\
          apiVersion: kustomize.config.k8s.io/v1beta1\n\
          kind: Kustomization\n\

@@ -119,24 +119,27 @@ pub(super) fn of_plimsoll() -> Vec<Alert> {
             "PlimsollAPIAvailabilityBurn",
             Category::Availability,
             "Plimsoll's metrics APIs fail so often that the availability of 99.9 % will not be kept.",
-            "{{ $value | humanizePercentage }} of the requests to the metrics APIs of {{ $labels.job }}{place} fail with a \
-             server error.",
+            "{{ $value | humanizePercentage }} of the requests to the metrics APIs of {{ $labels.job }}{place} fail \
+             with a server error.",
             availability(&PLIMSOLL),
             Runbook::new(
-                "Of 1000 requests to `custom.metrics.k8s.io` and `external.metrics.k8s.io` 999 are to be answered without a \
-                 server error (code 5xx) over 30 days. The rest is being used up too fast; the labels `long` and `short` say in \
-                 which windows. A metric that is not there (404) is no server error: PlimsollHPAMetricMissing tells of it.",
-                "HPAs whose request fails do not scale in that round, and never down. While it lasts, workloads stay at the size \
-                 they have, whatever their load.",
+                "Of 1000 requests to `custom.metrics.k8s.io` and `external.metrics.k8s.io` 999 are to be answered \
+                 without a server error (code 5xx) over 30 days. The rest is being used up too fast; the labels `long` \
+                 and `short` say in which windows. A metric that is not there (404) is no server error: \
+                 PlimsollHPAMetricMissing tells of it.",
+                "HPAs whose request fails do not scale in that round, and never down. While it lasts, workloads stay \
+                 at the size they have, whatever their load.",
                 [
-                    "Dashboard plimsoll-api, *Answers by code*: which group, verb and code? 503 is a replica that is not ready or \
-                     is going, 500 a fault of Plimsoll, 504 a kube-apiserver that does not answer a review.",
-                    "`kubectl -n plimsoll-system get pods -l app.kubernetes.io/name=plimsoll -o wide`: restarts, and did it begin \
-                     with a rollout or with one node?",
-                    "`kubectl -n plimsoll-system logs -l app.kubernetes.io/name=plimsoll --since=30m | grep '\"level\":\"ERROR\"'`. \
-                     Lines of a request have its `Audit-Id`, by which the kube-apiserver's audit log has it too.",
-                    "`kubectl exec -n plimsoll-system deploy/plimsoll -- /plimsoll doctor`: certificate, rights, reviews and \
-                     clocks, each with its fix.",
+                    "Dashboard plimsoll-api, *Answers by code*: which group, verb and code? 503 is a replica that is \
+                     not ready or is going, 500 a fault of Plimsoll, 504 a kube-apiserver that does not answer a \
+                     review.",
+                    "`kubectl -n plimsoll-system get pods -l app.kubernetes.io/name=plimsoll -o wide`: restarts, and \
+                     did it begin with a rollout or with one node?",
+                    "`kubectl -n plimsoll-system logs -l app.kubernetes.io/name=plimsoll --since=30m | grep \
+                     '\"level\":\"ERROR\"'`. Lines of a request have its `Audit-Id`, by which the kube-apiserver's \
+                     audit log has it too.",
+                    "`kubectl exec -n plimsoll-system deploy/plimsoll -- /plimsoll doctor`: certificate, rights, \
+                     reviews and clocks, each with its fix.",
                 ],
                 [
                     "One replica fails: `kubectl -n plimsoll-system delete pod POD`. The other serves meanwhile.",
@@ -150,20 +153,21 @@ pub(super) fn of_plimsoll() -> Vec<Alert> {
             "PlimsollAPILatencyBurn",
             Category::Performance,
             "Plimsoll's metrics APIs answer so slowly that their latency objective will not be kept.",
-            "{{ $value | humanizePercentage }} of the requests to the metrics APIs of {{ $labels.job }}{place} take longer than \
-             the bound of the objective.",
+            "{{ $value | humanizePercentage }} of the requests to the metrics APIs of {{ $labels.job }}{place} take \
+             longer than the bound of the objective.",
             latency(&PLIMSOLL),
             Runbook::new(
-                "95 of 100 requests are to be answered within 2 s, 99 of 100 within 5 s; the label `objective` says which is being \
-                 missed. A request usually takes less than a millisecond, because values are in memory: seconds mean that something \
-                 is held up.",
-                "The HPA controller asks for metrics one after the other. When answers take seconds its round takes minutes, and \
-                 scaling is late for every workload of the cluster, those that use CPU alone included.",
+                "95 of 100 requests are to be answered within 2 s, 99 of 100 within 5 s; the label `objective` says \
+                 which is being missed. A request usually takes less than a millisecond, because values are in memory: \
+                 seconds mean that something is held up.",
+                "The HPA controller asks for metrics one after the other. When answers take seconds its round takes \
+                 minutes, and scaling is late for every workload of the cluster, those that use CPU alone included.",
                 [
                     "Dashboard plimsoll-api, *p95 by group and verb*: only lists (large answers), or everything?",
-                    "Dashboard plimsoll-internals: CPU of the process, series, open connections. `kubectl -n plimsoll-system top pods`.",
-                    "`plimsoll_review_duration_seconds`: users other than the kube-apiserver are known by reviews, which wait for the \
-                     kube-apiserver.",
+                    "Dashboard plimsoll-internals: CPU of the process, series, open connections. `kubectl -n \
+                     plimsoll-system top pods`.",
+                    "`plimsoll_review_duration_seconds`: users other than the kube-apiserver are known by reviews, \
+                     which wait for the kube-apiserver.",
                     "Traces, where `--otlp-endpoint` is set: the longest span of a slow request.",
                 ],
                 [
@@ -198,16 +202,19 @@ pub(super) fn of_platform() -> Vec<Alert> {
             "{{ $value | humanizePercentage }} of the requests to {{ $labels.job }}{place} fail with a server error.",
             availability(&PLATFORM),
             Runbook::new(
-                "Of 1000 requests to a service 999 are to be answered without a server error (code 5xx) over 30 days. The labels \
-                 `long` and `short` say in which windows too many were lost; the longer they are, the slower and the longer it goes on.",
+                "Of 1000 requests to a service 999 are to be answered without a server error (code 5xx) over 30 days. \
+                 The labels `long` and `short` say in which windows too many were lost; the longer they are, the \
+                 slower and the longer it goes on.",
                 "Users see errors. At a burn of 14.4 the budget of a month lasts two days, at 6 five days.",
                 [
                     "Dashboard platform-service-level: since when, which route and code?",
                     "The annotations *deploys* and *scaling* on the same graph: did it begin with one?",
-                    "`kubectl -n NAMESPACE get pods -l app.kubernetes.io/name=WORKLOAD`: restarts, pending pods, one pod alone?",
-                    "`kubectl -n NAMESPACE logs -l app.kubernetes.io/name=WORKLOAD --since=30m` for the routes that fail.",
-                    "Dashboard platform-resources: memory at its limit, CPU at its limit? Dashboard platform-queues: does what it \
-                     depends on keep up?",
+                    "`kubectl -n NAMESPACE get pods -l app.kubernetes.io/name=WORKLOAD`: restarts, pending pods, one \
+                     pod alone?",
+                    "`kubectl -n NAMESPACE logs -l app.kubernetes.io/name=WORKLOAD --since=30m` for the routes that \
+                     fail.",
+                    "Dashboard platform-resources: memory at its limit, CPU at its limit? Dashboard platform-queues: \
+                     does what it depends on keep up?",
                 ],
                 [
                     "It began with a deploy: `kubectl -n NAMESPACE rollout undo deploy/WORKLOAD`.",
@@ -221,16 +228,16 @@ pub(super) fn of_platform() -> Vec<Alert> {
             "PlatformLatencyBurn",
             Category::Performance,
             "A service answers so slowly that its latency objective will not be kept.",
-            "{{ $value | humanizePercentage }} of the requests to {{ $labels.job }}{place} take longer than the bound of the \
-             objective.",
+            "{{ $value | humanizePercentage }} of the requests to {{ $labels.job }}{place} take longer than the bound \
+             of the objective.",
             latency(&PLATFORM),
             Runbook::new(
-                "95 of 100 requests are to be answered within 2 s, 99 of 100 within 5 s; the label `objective` says which is being \
-                 missed, `long` and `short` in which windows.",
+                "95 of 100 requests are to be answered within 2 s, 99 of 100 within 5 s; the label `objective` says \
+                 which is being missed, `long` and `short` in which windows.",
                 "Users wait, clients give up and try again, and the tries are load on top.",
                 [
-                    "Dashboard platform-service-level: p50 as well as p95? Then all requests are slow; only p99 means a few routes or \
-                     one pod.",
+                    "Dashboard platform-service-level: p50 as well as p95? Then all requests are slow; only p99 means \
+                     a few routes or one pod.",
                     "Dashboard plimsoll-hpa for the workload: does the HPA want more replicas than it may have?",
                     "Dashboard platform-resources: CPU at its limit is throttled, and shows here first.",
                     "Dashboard platform-queues: the time that inferences take, and queues that grow.",

@@ -127,6 +127,11 @@ impl Context<'_, '_> {
             (Bound::Below(warning), Bound::Below(critical)) if critical >= warning => {
                 format!("expected less than the {warning} of warning, found {critical}")
             }
+            (Bound::Above(above), Bound::Below(below)) | (Bound::Below(below), Bound::Above(above))
+                if below >= above =>
+            {
+                format!("expected below ({below}) to be less than above ({above}): every value is beyond one of them")
+            }
             _ => return,
         };
         self.mistakes.push(&path.key("critical"), message);

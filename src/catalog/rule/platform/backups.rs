@@ -22,7 +22,7 @@ const KINDS: [Kind; 3] = [
     Kind { name: "volume-snapshots", due: 24 * HOUR, run: "1h", lost: 36 * HOUR },
 ];
 
-const DASHBOARD: Dashboard = Dashboard { uid: "platform-resources", variables: &[] };
+const DASHBOARD: Dashboard = Dashboard { uid: "platform-backups", variables: &[] };
 
 pub(in crate::catalog::rule) fn backups() -> Vec<Alert> {
     vec![old(), missing(), unverified()]

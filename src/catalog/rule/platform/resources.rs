@@ -16,17 +16,18 @@ fn cpu() -> Alert {
         category: Category::Performance,
         dashboard: RESOURCES,
         summary: "A workload uses more than 80 % of its CPU limits.",
-        description: "{{ $labels.workload }}{place} uses {{ $value | humanizePercentage }} of the CPU that its pods may take.",
+        description: "{{ $labels.workload }}{place} uses {{ $value | humanizePercentage }} of the CPU that its pods \
+         may take.",
     }
     .fires(
         [Condition::warning("workload:container_cpu_usage:ratio_limit > 0.8", "15m")],
         Runbook::new(
-            "All pods of a workload together have used more than 80 % of their CPU limits for 15 minutes. HPAs of the platform aim at 70 to \
-             75 % of the requests, so that one that works would have scaled up.",
+            "All pods of a workload together have used more than 80 % of their CPU limits for 15 minutes. HPAs of the \
+             platform aim at 70 to 75 % of the requests, so that one that works would have scaled up.",
             "At 100 % the kernel holds containers back, and response times rise in steps.",
             [
-                "Dashboard plimsoll-hpa: is there an HPA, is it at its maximum, can it scale? KubeHpaMaxedOut mutes this alert for its \
-                 workload where both are labelled alike.",
+                "Dashboard plimsoll-hpa: is there an HPA, is it at its maximum, can it scale? KubeHpaMaxedOut mutes \
+                 this alert for its workload where both are labelled alike.",
                 "Dashboard platform-resources: all pods, or one that works for all?",
                 "`kubectl -n NAMESPACE top pods -l app.kubernetes.io/name=WORKLOAD`.",
             ],
@@ -50,7 +51,8 @@ fn memory() -> Alert {
         category: Category::Capacity,
         dashboard: RESOURCES,
         summary: "A workload uses more than 85 % of its memory limits.",
-        description: "{{ $labels.workload }}{place} uses {{ $value | humanizePercentage }} of the memory that it may take.",
+        description: "{{ $labels.workload }}{place} uses {{ $value | humanizePercentage }} of the memory that it may \
+         take.",
     }
     .fires(
         [
@@ -58,12 +60,13 @@ fn memory() -> Alert {
             Condition::warning("workload:container_memory_working_set:ratio_limit > 0.85", "15m"),
         ],
         Runbook::new(
-            "The pods of a workload together have used more than 85 % of their memory limits for 15 minutes (warning), or one pod more than \
-             95 % of its own for 5 minutes (critical).",
-            "At the limit the container is killed in the middle of what it does, and its requests fail. Pods of one age are killed one after \
-             the other.",
+            "The pods of a workload together have used more than 85 % of their memory limits for 15 minutes (warning), \
+             or one pod more than 95 % of its own for 5 minutes (critical).",
+            "At the limit the container is killed in the middle of what it does, and its requests fail. Pods of one \
+             age are killed one after the other.",
             [
-                "Dashboard platform-resources: steps are load, a slope over days is a leak, a saw tooth is one that has been killed already.",
+                "Dashboard platform-resources: steps are load, a slope over days is a leak, a saw tooth is one that \
+                 has been killed already.",
                 "`kubectl -n NAMESPACE get pods -o jsonpath='{range .items[*]}{.metadata.name} \
                  {.status.containerStatuses[*].lastState.terminated.reason}{\"\\n\"}{end}' | grep OOMKilled`.",
                 "Did load grow with it (dashboard platform-service-level), or was it a deploy?",
@@ -83,7 +86,8 @@ fn queue_grows() -> Alert {
         category: Category::Performance,
         dashboard: QUEUES,
         summary: "A queue has grown for half an hour.",
-        description: "The queue {{ $labels.queue }} of {{ $labels.workload }}{place} grows, and has {{ $value | humanize }} messages.",
+        description: "The queue {{ $labels.queue }} of {{ $labels.workload }}{place} grows, and has {{ $value | \
+         humanize }} messages.",
     }
     .fires(
         [Condition::warning(
@@ -91,12 +95,13 @@ fn queue_grows() -> Alert {
             "30m",
         )],
         Runbook::new(
-            "More than 100 messages wait, and for 30 minutes it has become more: more comes in than is done. Peaks that are worked off do \
-             not last that long.",
+            "More than 100 messages wait, and for 30 minutes it has become more: more comes in than is done. Peaks \
+             that are worked off do not last that long.",
             "Work is late, by the length divided by the rate at which it is done, and later every minute.",
             [
                 "Dashboard platform-queues: does more come in, or is less done?",
-                "Dashboard plimsoll-hpa: does the HPA see the queue, and what does it want? At its maximum, KubeHpaMaxedOut fires too.",
+                "Dashboard plimsoll-hpa: does the HPA see the queue, and what does it want? At its maximum, \
+                 KubeHpaMaxedOut fires too.",
                 "Decisions by outcome: does work fail and come back?",
             ],
             [
@@ -114,8 +119,8 @@ fn queue_stuck() -> Alert {
         category: Category::Availability,
         dashboard: QUEUES,
         summary: "Messages wait, and nothing is done.",
-        description: "{{ $value | humanize }} messages wait in the queue {{ $labels.queue }} of {{ $labels.workload }}{place}, and its \
-                      agents take no decisions.",
+        description: "{{ $value | humanize }} messages wait in the queue {{ $labels.queue }} of {{ $labels.workload \
+                      }}{place}, and its agents take no decisions.",
     }
     .fires(
         [Condition::critical(
@@ -124,11 +129,12 @@ fn queue_stuck() -> Alert {
             "10m",
         )],
         Runbook::new(
-            "There is work, and for 10 minutes no agent of the workload has come to a decision. More replicas would not help: the HPA may \
-             add them all the same.",
+            "There is work, and for 10 minutes no agent of the workload has come to a decision. More replicas would \
+             not help: the HPA may add them all the same.",
             "The work of this workload stands still, and whoever waits for its answers waits in vain.",
             [
-                "`kubectl -n NAMESPACE logs -l app.kubernetes.io/name=WORKLOAD --since=15m`: do they wait for a lock, a model, a database?",
+                "`kubectl -n NAMESPACE logs -l app.kubernetes.io/name=WORKLOAD --since=15m`: do they wait for a lock, \
+                 a model, a database?",
                 "Dashboard platform-queues, time of inferences: has it no data, or seconds that became minutes?",
                 "Is the broker well? Agents that lost their connection do not always notice.",
             ],

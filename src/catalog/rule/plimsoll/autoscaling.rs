@@ -24,28 +24,33 @@ fn missing() -> Alert {
     .fires(
         [Condition::critical(
             format!(
-                "min by (job, namespace, hpa_namespace, hpa, type, metric) (plimsoll_hpa_metric_available{{{OURS}}}) == 0"
+                "min by (job, namespace, hpa_namespace, hpa, type, metric) (plimsoll_hpa_metric_available{{{OURS}}}) \
+                 == 0"
             ),
             "5m",
         )],
         Runbook::new(
-            "Plimsoll watches HPAs, looks up what each asks for as the HPA controller would, and has answered with an error for 5 \
-             minutes. The name, the selector or the object has nothing behind it, or its targets have no fresh samples.",
-            "The HPA does not scale on this metric. If it is its only one, the workload stays at the size it has; if there are others, \
-             it may still be scaled up by them, and is not scaled down.",
+            "Plimsoll watches HPAs, looks up what each asks for as the HPA controller would, and has answered with an \
+             error for 5 minutes. The name, the selector or the object has nothing behind it, or its targets have no \
+             fresh samples.",
+            "The HPA does not scale on this metric. If it is its only one, the workload stays at the size it has; if \
+             there are others, it may still be scaled up by them, and is not scaled down.",
             [
                 "Dashboard plimsoll-hpa for this HPA: has there ever been a value, and until when?",
-                "`kubectl -n HPA_NAMESPACE describe hpa HPA`: the condition `ScalingActive` has Plimsoll's own sentence: no such metric, no \
-                 pods that match, no fresh samples, too few samples.",
-                "`kubectl exec -n plimsoll-system deploy/plimsoll -- /plimsoll doctor` lists every metric that any HPA asks for, with the \
-                 nearest name if there is none.",
-                "The metric is defined but empty: `/status/targets`, which targets stand for the object and what their last scrapes said. \
-                 Dashboard plimsoll-sources has the same over time.",
+                "`kubectl -n HPA_NAMESPACE describe hpa HPA`: the condition `ScalingActive` has Plimsoll's own \
+                 sentence: no such metric, no pods that match, no fresh samples, too few samples.",
+                "`kubectl exec -n plimsoll-system deploy/plimsoll -- /plimsoll doctor` lists every metric that any HPA \
+                 asks for, with the nearest name if there is none.",
+                "The metric is defined but empty: `/status/targets`, which targets stand for the object and what their \
+                 last scrapes said. Dashboard plimsoll-sources has the same over time.",
             ],
             [
-                "A name that does not exist: correct the HPA or add the definition; `plimsoll check --config FILE` before.",
-                "No targets: the pods lack the annotation, the PodMonitor's selector or the namespace; see PlimsollSourceDown.",
-                "Too few of the targets have data (`min_coverage`): mend the ones that fail; lower it only where a partial sum is right.",
+                "A name that does not exist: correct the HPA or add the definition; `plimsoll check --config FILE` \
+                 before.",
+                "No targets: the pods lack the annotation, the PodMonitor's selector or the namespace; see \
+                 PlimsollSourceDown.",
+                "Too few of the targets have data (`min_coverage`): mend the ones that fail; lower it only where a \
+                 partial sum is right.",
                 "Until then `kubectl -n HPA_NAMESPACE patch hpa HPA` with a higher `minReplicas`, if load is expected.",
             ],
         ),
@@ -58,24 +63,26 @@ fn stale() -> Alert {
         category: Category::Freshness,
         dashboard: DASHBOARD,
         summary: "An HPA acts on a value that is old.",
-        description: "The value of the {{ $labels.type }} metric {{ $labels.metric }} for the HPA {{ $labels.hpa_namespace }}/\
+        description: "The value of the {{ $labels.type }} metric {{ $labels.metric }} for the HPA {{ \
+         $labels.hpa_namespace }}/\
                       {{ $labels.hpa }} rests on samples that are {{ $value | humanizeDuration }} old.",
     }
     .fires(
         [Condition::warning(
             format!(
-                "max by (job, namespace, hpa_namespace, hpa, type, metric) (plimsoll_hpa_metric_age_seconds{{{OURS}}}) > 90"
+                "max by (job, namespace, hpa_namespace, hpa, type, metric) (plimsoll_hpa_metric_age_seconds{{{OURS}}}) \
+                 > 90"
             ),
             "5m",
         )],
         Runbook::new(
-            "The oldest sample that the value rests on is older than 90 s, six rounds of the HPA controller. With the usual `freshness` \
-             of 2.5 scrape intervals such samples are not used at all and PlimsollHPAMetricMissing fires; this alert tells of jobs whose \
-             `freshness` was raised, or whose interval is long.",
+            "The oldest sample that the value rests on is older than 90 s, six rounds of the HPA controller. With the \
+             usual `freshness` of 2.5 scrape intervals such samples are not used at all and PlimsollHPAMetricMissing \
+             fires; this alert tells of jobs whose `freshness` was raised, or whose interval is long.",
             "The HPA follows what was, not what is: it scales late, and for load that may be gone.",
             [
-                "Dashboard plimsoll-hpa: age of the value over time. A saw tooth is a long scrape interval, a rising line a target that \
-                 fails.",
+                "Dashboard plimsoll-hpa: age of the value over time. A saw tooth is a long scrape interval, a rising \
+                 line a target that fails.",
                 "Dashboard plimsoll-sources: the scrape job behind the metric, state `failing`.",
                 "`/status/targets`: the error of the last scrape, and since when.",
             ],
@@ -99,14 +106,15 @@ fn watch_down() -> Alert {
     .fires(
         [Condition::warning("min by (job, namespace, instance) (plimsoll_hpa_watch_up) == 0", "10m")],
         Runbook::new(
-            "A replica cannot list or watch `horizontalpodautoscalers`. Plimsoll reads them only, to say whether what they ask for is \
-             there.",
-            "HPAs are served as ever. Nobody is told when one asks for a metric that is missing or old, and the dashboard plimsoll-hpa \
-             has gaps.",
+            "A replica cannot list or watch `horizontalpodautoscalers`. Plimsoll reads them only, to say whether what \
+             they ask for is there.",
+            "HPAs are served as ever. Nobody is told when one asks for a metric that is missing or old, and the \
+             dashboard plimsoll-hpa has gaps.",
             [
                 "`kubectl auth can-i watch horizontalpodautoscalers.autoscaling -A \
                  --as=system:serviceaccount:plimsoll-system:plimsoll`.",
-                "`kubectl -n plimsoll-system logs POD | grep -i horizontalpodautoscaler`: forbidden, or a kube-apiserver that breaks off?",
+                "`kubectl -n plimsoll-system logs POD | grep -i horizontalpodautoscaler`: forbidden, or a \
+                 kube-apiserver that breaks off?",
             ],
             [
                 "No right: apply the ClusterRole of `deploy/orchestration/base`.",
@@ -127,16 +135,19 @@ fn over_limit() -> Alert {
     .fires(
         [Condition::warning("max by (job, namespace) (plimsoll_hpa_over_limit) > 0", "10m")],
         Runbook::new(
-            "Series about HPAs are bounded, so that a cluster with very many does not swamp Prometheus. The bound is reached.",
-            "HPAs beyond the bound are served as ever, but are on no dashboard, and no alert tells when their metrics are missing.",
+            "Series about HPAs are bounded, so that a cluster with very many does not swamp Prometheus. The bound is \
+             reached.",
+            "HPAs beyond the bound are served as ever, but are on no dashboard, and no alert tells when their metrics \
+             are missing.",
             [
-                "`kubectl get hpa -A --no-headers | wc -l`, and who made them: `kubectl get hpa -A --no-headers | awk '{print $1}' | sort \
-                 | uniq -c | sort -n`.",
+                "`kubectl get hpa -A --no-headers | wc -l`, and who made them: `kubectl get hpa -A --no-headers | awk \
+                 '{print $1}' | sort | uniq -c | sort -n`.",
                 "Dashboard plimsoll-internals: memory and series of Plimsoll.",
             ],
             [
                 "They are left over from something that makes HPAs and forgets them: delete them.",
-                "They are wanted: `plimsoll doctor` has no such bound; run it for those beyond, from a CronJob if need be.",
+                "They are wanted: `plimsoll doctor` has no such bound; run it for those beyond, from a CronJob if need \
+                 be.",
             ],
         ),
     )
