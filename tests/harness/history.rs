@@ -43,6 +43,7 @@ fn write_series(lines: &mut String, series: &Value, now: f64) {
         let then = now - stretch * (now - time);
         let value = match name.as_str() {
             name if is_counter(name) => last - stretch * (last - number(value)),
+            name if is_event(name) => now - stretch * (now - number(value)),
             name if is_time(name) => then - (time - number(value)),
             _ => number(value),
         };
@@ -53,6 +54,11 @@ fn write_series(lines: &mut String, series: &Value, now: f64) {
 /// By its name; what rules record counts nothing.
 fn is_counter(name: &str) -> bool {
     !name.contains(':') && ["_total", "_bucket", "_sum", "_count"].iter().any(|suffix| name.ends_with(suffix))
+}
+
+/// Points in time at which something happened once: each stays one, so that a picture marks it once.
+fn is_event(name: &str) -> bool {
+    name.contains("_last_scale_")
 }
 
 /// Points in time that move on.
