@@ -43,7 +43,7 @@ fn boards() -> Vec<Board> {
 fn read(path: &Path) -> Option<Board> {
     let text = std::fs::read_to_string(path).expect("UTF-8");
     let value: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    value["panels"].is_array().then(|| Board::new(value))
+    value["panels"].is_array().then(|| Board::new(&value))
 }
 
 /// What has no answer that is right, after so long.
@@ -141,7 +141,7 @@ async fn a_query_that_finds_nothing_and_a_label_that_nobody_has_are_found() {
         "name": "job", "type": "query", "multi": true, "includeAll": true, "allValue": ".+",
         "query": {"query": "label_values(http_requests_total, job)"},
     });
-    let board = Board::new(json!({
+    let board = Board::new(&json!({
         "uid": "bad", "templating": {"list": [job]},
         "panels": [
             panel("good", "sum by (job) (rate(http_requests_total{job=~\"$job\"}[$__rate_interval]))", "{{job}}"),

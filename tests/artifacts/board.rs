@@ -65,7 +65,7 @@ pub fn inquiries(boards: &[Board]) -> Vec<Inquiry> {
 // === impl Board ===
 
 impl Board {
-    pub fn new(json: Value) -> Self {
+    pub fn new(json: &Value) -> Self {
         let uid = json["uid"].as_str().expect("a dashboard has a uid").to_owned();
         let variables = json["templating"]["list"].as_array().into_iter().flatten().filter_map(Variable::new).collect();
         let mut queries = Vec::new();
