@@ -106,7 +106,7 @@ pub fn mixin(files: &Files) -> Files {
 }
 
 fn recorded(catalog: &Catalog) -> Result<Vec<Group>, Problem> {
-    Ok(recordings(catalog)?.into_iter().map(Group::of_recordings).collect())
+    Ok(recordings(catalog)?.iter().map(Group::of_recordings).collect())
 }
 
 fn chapters() -> Vec<Chapter> {

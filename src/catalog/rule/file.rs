@@ -59,7 +59,7 @@ const MADE: &str = "# Made by `plimsoll artifacts generate`; changes belong into
 // === impl Group ===
 
 impl Group {
-    pub(super) fn of_recordings(recordings: Recordings) -> Self {
+    pub(super) fn of_recordings(recordings: &Recordings) -> Self {
         let rules = recordings.rules.iter().map(|rule| Rule::record(&rule.metric.name, &rule.expression));
         Self { name: recordings.name.to_owned(), rules: rules.collect() }
     }
