@@ -77,7 +77,9 @@ async fn a_panel_that_is_not_drawn_is_named() {
     let watched = Prometheus::start(&json!([]));
     let target = |job: &str, address: &str| json!({ "job_name": job, "scrape_interval": "1s", "static_configs": [{ "targets": [address] }] });
     let prometheus = Prometheus::start(&json!([target("prometheus", &watched.address), target("down", "127.0.0.1:1")]));
-    let rates = || async { prometheus.query("rate(prometheus_http_request_duration_seconds_count[4s])", now()).await };
+    // As many points as make a graph.
+    let drawn = "count_over_time(rate(prometheus_http_request_duration_seconds_count[4s])[10s:1s]) >= 5";
+    let rates = || async { prometheus.query(drawn, now()).await };
     eventually(rates, |series| !series.is_empty()).await;
     let folder = tempfile::tempdir().expect("a folder");
     for (uid, query) in [("good", None), ("empty", Some("up > 5")), ("wrong", Some("sum(up"))] {

@@ -28,7 +28,7 @@ fn age(title: &'static str, backup: &str, due: f64, lost: f64, rhythm: &str) -> 
     let description = format!("Age of the newest good backup. It is taken {rhythm}.");
     Panel::stat(title, description)
         .measured(Measure::Seconds)
-        .query(format!("time() - max({SERIES}{{backup=\"{backup}\"}})"), "")
+        .query_now(format!("time() - max({SERIES}{{backup=\"{backup}\"}})"), "")
         .thresholds(Thresholds::above(due * DAY, lost * DAY))
         .size(8, 5)
 }

@@ -1,6 +1,6 @@
 //! Is Plimsoll healthy, and does it keep what it promises?
 
-use crate::catalog::dashboard::{Annotation, Color, Dashboard, Link, Measure, Panel, Thresholds};
+use crate::catalog::dashboard::{Color, Dashboard, Link, Measure, Panel, Thresholds};
 
 /// States of a readiness check, as numbers that grow with how bad they are.
 pub(super) const READINESS: [(i64, &str, Color); 3] =
@@ -15,7 +15,6 @@ const REQUESTS: &str = "(sum(sum_over_time(instance:plimsoll_api_requests:rate5m
 pub(super) fn dashboard() -> Dashboard {
     let question = "Is Plimsoll healthy, within its objective, and how much of the error budget is left?";
     Dashboard::of_plimsoll("plimsoll-overview", "Plimsoll / Overview", question)
-        .annotation(Annotation::scaling(r#"job=~"$job""#))
         .section("Now", [replicas(), ready(), availability(), budget(), missing(), fresh()])
         .section(
             "Objective: 99.9 % of requests answered without an error of Plimsoll's",
@@ -169,7 +168,7 @@ fn watches() -> Panel {
 fn age() -> Panel {
     Panel::stat("Oldest good scrape", "Age of the last good scrape of the target that was not scraped for longest.")
         .measured(Measure::Seconds)
-        .query("time() - min(plimsoll_source_last_success_timestamp_seconds)", "")
+        .query_now("time() - min(plimsoll_source_last_success_timestamp_seconds)", "")
         .thresholds(Thresholds::above(60.0, 300.0))
         .link(Link::to("plimsoll-sources", "Which source"))
 }
