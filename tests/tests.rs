@@ -42,6 +42,8 @@ mod discovery;
 mod process;
 // The artifacts as they are shipped: the command, a real registry, a Prometheus and a Plimsoll they are compared with.
 mod bundle;
+// Dashboards and alerts of a configuration, by the command.
+mod generate;
 // The image: built by its Dockerfile, and run as a container.
 mod image;
 // What Plimsoll tells of itself: of autoscalers, sources, requests; and that the catalogue has all of it.

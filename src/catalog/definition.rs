@@ -12,14 +12,14 @@ use crate::config::{Combine, Definition, Selection, Shape, Sharing, Side};
 #[derive(Clone, Debug)]
 pub struct Defined {
     pub definition: Arc<Definition>,
-    /// The value of each workload, with the labels [`OF_WORKLOAD`]; over the window of the definition.
+    /// The value of each workload, with the labels job and namespace; over the window of the definition.
     pub expression: Expression,
     /// The same for panels: rates are over as long as a panel resolves.
     pub panel: Expression,
 }
 
 /// What tells workloads apart in every Prometheus; a job without namespaces has an empty one.
-pub const OF_WORKLOAD: &str = "job, namespace";
+const OF_WORKLOAD: &str = "job, namespace";
 
 /// As long as a panel resolves, and at least four scrapes.
 const RESOLUTION: &str = "$__rate_interval";

@@ -4,24 +4,32 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Parser;
 use serde_json::Value;
 
-use crate::catalog::{Catalog, lint};
+use crate::catalog::{Catalog, Defined, lint};
 use crate::cli::{complain, print};
+use crate::config;
 
 #[derive(Debug, Parser)]
 pub(super) struct Args {
     /// Dashboards in Grafana's classic JSON.
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    /// Configuration file of Plimsoll, whose metrics the dashboards may ask for too.
+    #[arg(long)]
+    config: Option<PathBuf>,
 }
 
 /// # Errors
-/// When a file cannot be read or is no JSON.
+/// When a file cannot be read or is not what it should be.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let catalog = Catalog::shipped();
+    let definitions = match &args.config {
+        Some(file) => config::load(file).map_err(|mistakes| anyhow!("{mistakes}"))?.metrics,
+        None => Vec::new(),
+    };
+    let (catalog, _) = Defined::all(Catalog::shipped(), &definitions)?;
     let given = args.files.iter().map(read).collect::<anyhow::Result<BTreeMap<_, _>>>()?;
     let judged: BTreeSet<_> = given.keys().cloned().collect();
     let found = lint::lint(&with_shipped(given, &catalog)?, &catalog);

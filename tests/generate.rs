@@ -1,0 +1,61 @@
+//! Dashboards and alerts of a user's own configuration, as the command makes them.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+const CONFIG: &str = r#"
+scrape_configs:
+  - job_name: web
+    targets: [{url: "http://127.0.0.1:1/metrics", namespace: web}]
+metrics:
+  - name: work_length
+    unit: messages
+    queue: {series: work_waiting, match: 'tier!~"b|c"', sharing: shared}
+    split_by: [queue]
+    thresholds: {warning: {above: 100}, critical: {above: 500, for: 10m}}
+  - {name: free_share, unit: ratio, thresholds: {critical: {below: 0.1}},
+     ratio: {numerator: {gauge: places_free}, denominator: {gauge: places}}}
+  - {name: answer_p95, unit: seconds, quantile: {histogram: answer_seconds, q: 0.95, window: 1m}}
+"#;
+
+fn artifacts(arguments: &[&str], folder: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
+    command.arg("artifacts").args(arguments).current_dir(folder).output().expect("it runs")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn a_configuration_gets_a_dashboard_and_alerts_that_nothing_can_be_said_against() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("mine.yaml"), CONFIG).expect("written");
+    let made = artifacts(&["generate", "--config", "mine.yaml", "--output", "out"], folder.path());
+    assert!(made.status.success(), "{}", said(&made));
+    let checked = artifacts(&["generate", "--config", "mine.yaml", "--output", "out", "--check"], folder.path());
+    assert!(checked.status.success(), "{}", said(&checked));
+    let dashboard = "out/dashboards/plimsoll-metrics.json";
+    let judged = artifacts(&["lint", "--config", "mine.yaml", dashboard], folder.path());
+    assert!(judged.status.success(), "{}", said(&judged));
+    // Without the configuration nobody knows those metrics.
+    let unknown = artifacts(&["lint", dashboard], folder.path());
+    assert!(!unknown.status.success() && said(&unknown).contains("work_waiting"), "{}", said(&unknown));
+    let rules = folder.path().join("out/alert-rules/metrics.yaml");
+    let promtool =
+        Command::new("promtool").args(["check", "rules"]).arg(&rules).output().expect("apt install prometheus");
+    assert!(promtool.status.success() && said(&promtool).contains("3 rules found"), "{}", said(&promtool));
+    let text = std::fs::read_to_string(rules).expect("rules");
+    assert!(text.contains(r#"(sum by (job, namespace, instance) (work_waiting{tier!~"b|c"})) > 500"#), "{text}");
+    assert!(text.contains("/ sum by (job, namespace) (places) < 0.1"), "{text}");
+}
+
+#[test]
+fn a_configuration_with_a_mistake_makes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bad = CONFIG.replace("name: answer_p95", "name: 95th-answer");
+    std::fs::write(folder.path().join("mine.yaml"), bad).expect("written");
+    let made = artifacts(&["generate", "--config", "mine.yaml", "--output", "out"], folder.path());
+    assert!(!made.status.success() && !folder.path().join("out").exists(), "{}", said(&made));
+    assert!(said(&made).contains("mine.yaml:13:12: metrics[2].name: expected a metric name"), "{}", said(&made));
+}
