@@ -15,7 +15,7 @@ use crate::harness::target::Target;
 use crate::harness::{Answer, eventually, install_crypto};
 
 /// Bytes; a forgotten debug section or a second copy of the binary is more.
-const SIZE_MAX: u64 = 32 << 20;
+const SIZE_MAX: u64 = 36 << 20;
 
 /// From the signal to the end, with no request under way.
 const PATIENCE: Duration = Duration::from_secs(15);
