@@ -27,7 +27,7 @@ pub use metric::{
     Threshold,
 };
 pub use name::url as check_url;
-pub use omissions::{Omissions, one_line, with_causes};
+pub use omissions::{Omissions, one_line, told, with_causes};
 pub use rate_limit::{RateLimits, Tier, Tiers};
 pub use reader::{load, read, text};
 pub use target_group::{PageError, target_groups};

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use plimsoll::cli::{self, Cli, Command};
+use plimsoll::config;
 use plimsoll::telemetry::Telemetry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -100,6 +101,6 @@ async fn until_signalled<T, F: Future<Output = anyhow::Result<T>>>(
 
 fn failed(error: &(dyn std::error::Error + 'static)) -> ExitCode {
     // Whoever closed standard error does not want to read it.
-    drop(writeln!(std::io::stderr(), "plimsoll: {error}"));
+    drop(writeln!(std::io::stderr(), "plimsoll: {}", config::told(error)));
     ExitCode::FAILURE
 }

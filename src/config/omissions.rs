@@ -50,8 +50,13 @@ impl Omissions {
     }
 }
 
-/// An error with its causes on one line; those that the text has already are left out.
+/// An error with its causes on one line.
 pub fn with_causes(error: &dyn Error) -> String {
+    one_line(&told(error))
+}
+
+/// An error with its causes, on as many lines as it has; causes that the text has already are left out.
+pub fn told(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -61,7 +66,7 @@ pub fn with_causes(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
-    one_line(&text)
+    text
 }
 
 /// The beginning of a text from elsewhere, with control characters escaped, so that it can neither fill a log nor forge
