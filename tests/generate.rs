@@ -59,3 +59,25 @@ fn a_configuration_with_a_mistake_makes_nothing() {
     assert!(!made.status.success() && !folder.path().join("out").exists(), "{}", said(&made));
     assert!(said(&made).contains("mine.yaml:13:12: metrics[2].name: expected a metric name"), "{}", said(&made));
 }
+
+#[test]
+fn what_is_shipped_and_what_is_ones_own_do_not_remove_each_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("mine.yaml"), CONFIG).expect("written");
+    let own = ["generate", "--config", "mine.yaml", "--output", "own"];
+    for (arguments, others) in [(&["generate"][..], &own[..3]), (&own, &["generate", "--output", "own"])] {
+        let made = artifacts(arguments, folder.path());
+        assert!(made.status.success(), "{}", said(&made));
+        let refused = artifacts(others, folder.path());
+        assert!(!refused.status.success() && said(&refused).contains("choose another folder"), "{}", said(&refused));
+        assert!(artifacts(&[arguments, &["--check"]].concat(), folder.path()).status.success(), "all is there");
+    }
+}
+
+#[test]
+fn what_cannot_be_written_is_told_with_its_cause() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("dashboards"), "no folder").expect("written");
+    let made = artifacts(&["generate"], folder.path());
+    assert!(!made.status.success() && said(&made).contains("dashboards"), "{}", said(&made));
+}

@@ -40,7 +40,7 @@ use crate::catalog::{Catalog, Files, Problem, Text};
 
 pub use annotation::{Annotation, When};
 pub use color::{Color, Stroke};
-pub use definitions::{Shown, of_definitions};
+pub use definitions::{Shown, UID as UID_OF_DEFINITIONS, of_definitions};
 pub use link::Link;
 pub use measure::Measure;
 pub use panel::{Cells, Column, Panel, State, View};

@@ -54,11 +54,14 @@ fn beyond(threshold: &Threshold, of: impl Fn(Bound) -> Option<f64>) -> Option<(f
     of(threshold.bound).map(|bound| (bound, color))
 }
 
-/// The dashboard `plimsoll-metrics`: a graph for each metric, in their order. Their series are in the catalogue that makes
+/// Of the dashboard of a configuration.
+pub const UID: &str = "plimsoll-metrics";
+
+/// The dashboard [`UID`]: a graph for each metric, in their order. Their series are in the catalogue that makes
 /// JSON of it, and an expression that asks for others is refused there.
 pub fn of_definitions(title: impl Into<Text>, metrics: &[Shown]) -> Dashboard {
     let dashboard = Dashboard {
-        uid: "plimsoll-metrics".into(),
+        uid: UID.into(),
         title: title.into(),
         question: "What do the services report that autoscalers follow?".into(),
         about: About::Plimsoll,

@@ -1,10 +1,11 @@
 //! Alerts of a user's own metrics, made of the thresholds in a configuration.
 
 use crate::catalog::Defined;
+use crate::catalog::dashboard::UID_OF_DEFINITIONS;
 use crate::catalog::rule::{Alert, Category, Condition, Dashboard, Runbook, Severity};
 use crate::config::{self, Bound, Threshold, duration};
 
-const DASHBOARD: Dashboard = Dashboard { uid: "plimsoll-metrics", variables: &["job"] };
+const DASHBOARD: Dashboard = Dashboard { uid: UID_OF_DEFINITIONS, variables: &["job"] };
 
 /// An alert for each definition that has thresholds.
 pub(super) fn alerts(defined: &[Defined]) -> Vec<Alert> {

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 
 use super::links::Links;
 use crate::artifacts::{Changelog, Difference, Folder, Manifest, RECORD};
+use crate::catalog::dashboard::UID_OF_DEFINITIONS;
 use crate::catalog::{self, Catalog, Files};
 use crate::cli::{complain, print};
 use crate::config;
@@ -62,6 +63,11 @@ fn made(args: &Args) -> anyhow::Result<(Catalog, Files)> {
     Ok(catalog::files_of(catalog, &config.metrics)?)
 }
 
+/// Neither removes what belongs to the other: they are not versions of each other.
+fn is_of_configuration(manifest: &Manifest) -> bool {
+    manifest.dashboards.contains_key(UID_OF_DEFINITIONS)
+}
+
 // === impl Generation ===
 
 impl Generation {
@@ -69,6 +75,12 @@ impl Generation {
     fn of(catalog: &Catalog, files: Files, folder: &Folder) -> anyhow::Result<Self> {
         let before = folder.record()?;
         let manifest = Manifest::of(catalog, &files, &Changelog::shipped().version()?, before.as_ref())?;
+        if let Some(before) =
+            before.as_ref().filter(|before| is_of_configuration(before) != is_of_configuration(&manifest))
+        {
+            let what = if is_of_configuration(before) { "what belongs to a configuration" } else { "what is shipped" };
+            bail!("{} has {what}, which would be removed; choose another folder with --output", folder.0.display());
+        }
         let stale = before.map(|before| folder.stale(&before, &files)).transpose();
         let stale = stale.context("the folder cannot be compared")?.unwrap_or_default();
         let mut record = Files::default();
@@ -90,8 +102,7 @@ impl Generation {
         folder.write(&self.files).context("the artifacts cannot be written")?;
         folder.remove(&self.stale).context("what is made no more cannot be removed")?;
         folder.write(&self.record).context("the record of the artifacts cannot be written")?;
-        let kept = self.stale.iter().filter(|difference| matches!(difference, Difference::Abandoned(_)));
-        kept.for_each(|difference| complain(&difference.to_string()));
+        self.stale.iter().for_each(|difference| complain(&difference.to_string()));
         Ok(())
     }
 }
