@@ -14,6 +14,7 @@ mod recording;
 mod runbook;
 mod slo;
 
+use alert::About;
 pub use alert::{Alert, Category, Condition, Dashboard, Runbook, Severity};
 pub use file::{Group, Rule};
 pub use recording::{Recording, Recordings, recordings};

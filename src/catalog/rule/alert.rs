@@ -23,6 +23,16 @@ pub struct Alert {
     pub runbook: Runbook,
 }
 
+/// What an alert is about, which is no matter of when it fires.
+pub(super) struct About {
+    pub(super) service: &'static str,
+    pub(super) name: &'static str,
+    pub(super) category: Category,
+    pub(super) dashboard: Dashboard,
+    pub(super) summary: &'static str,
+    pub(super) description: &'static str,
+}
+
 /// When an alert fires, and how bad that is.
 #[derive(Clone, Debug)]
 pub struct Condition {
@@ -132,6 +142,17 @@ impl Alert {
         let mut labels = label_names(&catalog.expression(&condition.query)?, catalog);
         labels.extend(condition.labels.keys().map(|name| (*name).to_owned()));
         Ok(labels)
+    }
+}
+
+// === impl About ===
+
+impl About {
+    pub(super) fn fires(self, conditions: impl Into<Vec<Condition>>, runbook: Runbook) -> Alert {
+        let Self { service, name, category, dashboard, summary, description } = self;
+        let (service, name, conditions) = (service.into(), name.into(), conditions.into());
+        let (summary, description) = (summary.into(), description.into());
+        Alert { name, service, category, dashboard, summary, description, conditions, runbook }
     }
 }
 

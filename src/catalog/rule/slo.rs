@@ -3,8 +3,7 @@
 //! Of 30 days' requests 999 of 1000 are to succeed. A burn of 1 uses up the rest in just those 30 days; an alert wants a long
 //! window, that enough is lost, and a short one, that it is still being lost. Two windows page, two wait for work.
 
-use crate::catalog::Text;
-use crate::catalog::rule::{Alert, Category, Condition, Dashboard, Runbook, Severity};
+use crate::catalog::rule::{About, Alert, Category, Condition, Dashboard, Runbook, Severity};
 
 /// What is promised of requests, and the series that say whether it is kept.
 pub(super) struct Service {
@@ -104,15 +103,9 @@ impl Burn {
 /// Alerts on the promise that Plimsoll makes.
 pub(super) fn of_plimsoll() -> Vec<Alert> {
     let dashboard = Dashboard { uid: "plimsoll-api", variables: &["job"] };
-    let alert = |name, category, summary, description, conditions, runbook| Alert {
-        name: Text::Borrowed(name),
-        service: "plimsoll".into(),
-        category,
-        dashboard,
-        summary: Text::Borrowed(summary),
-        description: Text::Borrowed(description),
-        conditions,
-        runbook,
+    let service = "plimsoll";
+    let alert = |name, category, summary, description, conditions: Vec<Condition>, runbook| {
+        About { service, name, category, dashboard, summary, description }.fires(conditions, runbook)
     };
     vec![
         alert(
@@ -184,15 +177,9 @@ pub(super) fn of_plimsoll() -> Vec<Alert> {
 /// Alerts on what the platform promises of each of its services.
 pub(super) fn of_platform() -> Vec<Alert> {
     let dashboard = Dashboard { uid: "platform-service-level", variables: &["job", "namespace", "workload"] };
-    let alert = |name, category, summary, description, conditions, runbook| Alert {
-        name: Text::Borrowed(name),
-        service: "platform".into(),
-        category,
-        dashboard,
-        summary: Text::Borrowed(summary),
-        description: Text::Borrowed(description),
-        conditions,
-        runbook,
+    let service = "platform";
+    let alert = |name, category, summary, description, conditions: Vec<Condition>, runbook| {
+        About { service, name, category, dashboard, summary, description }.fires(conditions, runbook)
     };
     vec![
         alert(

@@ -1,7 +1,6 @@
 //! Alerts on the backups of the platform: each kind is to be young enough, whole, and reported at all.
 
-use super::About;
-use crate::catalog::rule::{Alert, Category, Condition, Dashboard, Runbook};
+use crate::catalog::rule::{About, Alert, Category, Condition, Dashboard, Runbook};
 
 /// A kind of backup, and when its newest one is too old.
 struct Kind {
@@ -38,6 +37,7 @@ fn old() -> Alert {
         [Condition::critical(older(kind, kind.lost), "5m"), Condition::warning(older(kind, kind.due), kind.run)]
     };
     About {
+        service: "platform",
         name: "PlatformBackupTooOld",
         category: Category::Recovery,
         dashboard: DASHBOARD,
@@ -71,6 +71,7 @@ fn missing() -> Alert {
         Condition::critical(query, "1h").with("kind", kind.name)
     };
     About {
+        service: "platform",
         name: "PlatformBackupMissing",
         category: Category::Recovery,
         dashboard: DASHBOARD,
@@ -99,6 +100,7 @@ fn missing() -> Alert {
 
 fn unverified() -> Alert {
     About {
+        service: "platform",
         name: "PlatformBackupUnverified",
         category: Category::Recovery,
         dashboard: DASHBOARD,

@@ -1,7 +1,6 @@
 //! Alerts on what the platform's workloads use, and on queues that they do not empty.
 
-use super::About;
-use crate::catalog::rule::{Alert, Category, Condition, Dashboard, Runbook};
+use crate::catalog::rule::{About, Alert, Category, Condition, Dashboard, Runbook};
 
 const RESOURCES: Dashboard = Dashboard { uid: "platform-resources", variables: &["namespace", "workload"] };
 const QUEUES: Dashboard = Dashboard { uid: "platform-queues", variables: &["job", "namespace", "workload"] };
@@ -12,6 +11,7 @@ pub(in crate::catalog::rule) fn resources() -> Vec<Alert> {
 
 fn cpu() -> Alert {
     About {
+        service: "platform",
         name: "PlatformCPUHigh",
         category: Category::Performance,
         dashboard: RESOURCES,
@@ -47,6 +47,7 @@ fn memory() -> Alert {
                    / pod:kube_pod_container_resource_limits_memory:sum \
                    * on (namespace, pod) group_left (workload) pod_workload:kube_pod_owner:max)";
     About {
+        service: "platform",
         name: "PlatformMemoryHigh",
         category: Category::Capacity,
         dashboard: RESOURCES,
@@ -82,6 +83,7 @@ fn memory() -> Alert {
 
 fn queue_grows() -> Alert {
     About {
+        service: "platform",
         name: "PlatformQueueGrowing",
         category: Category::Performance,
         dashboard: QUEUES,
@@ -115,6 +117,7 @@ fn queue_grows() -> Alert {
 
 fn queue_stuck() -> Alert {
     About {
+        service: "platform",
         name: "PlatformQueueStuck",
         category: Category::Availability,
         dashboard: QUEUES,

@@ -1,7 +1,6 @@
 //! Alerts on how the platform's services answer.
 
-use super::About;
-use crate::catalog::rule::{Alert, Category, Condition, Dashboard, Runbook};
+use crate::catalog::rule::{About, Alert, Category, Condition, Dashboard, Runbook};
 
 const DASHBOARD: Dashboard = Dashboard { uid: "platform-service-level", variables: &["job", "namespace", "workload"] };
 
@@ -11,6 +10,7 @@ pub(in crate::catalog::rule) fn services() -> Vec<Alert> {
 
 fn down() -> Alert {
     About {
+        service: "platform",
         name: "PlatformServiceDown",
         category: Category::Availability,
         dashboard: DASHBOARD,
@@ -45,6 +45,7 @@ fn errors() -> Alert {
     let over =
         |limit: &str| format!("workload:http_errors:ratio_rate5m > {limit} and workload:http_errors:rate5m * 300 >= 5");
     About {
+        service: "platform",
         name: "PlatformErrorRateHigh",
         category: Category::Availability,
         dashboard: DASHBOARD,
@@ -77,6 +78,7 @@ fn errors() -> Alert {
 
 fn p95() -> Alert {
     About {
+        service: "platform",
         name: "PlatformResponseTimeP95High",
         category: Category::Performance,
         dashboard: DASHBOARD,
@@ -111,6 +113,7 @@ fn p95() -> Alert {
 
 fn p99() -> Alert {
     About {
+        service: "platform",
         name: "PlatformResponseTimeP99High",
         category: Category::Performance,
         dashboard: DASHBOARD,
@@ -144,6 +147,7 @@ fn p99() -> Alert {
 
 fn concurrency() -> Alert {
     About {
+        service: "platform",
         name: "PlatformConcurrencyNotHeld",
         category: Category::Performance,
         dashboard: DASHBOARD,

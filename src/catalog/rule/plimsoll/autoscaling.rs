@@ -1,7 +1,6 @@
 //! Alerts on what HPAs ask for and get.
 
-use super::About;
-use crate::catalog::rule::{Alert, Category, Condition, Dashboard, Runbook};
+use crate::catalog::rule::{About, Alert, Category, Condition, Dashboard, Runbook};
 
 /// What Plimsoll serves; CPU and memory are the matter of metrics-server.
 const OURS: &str = r#"type=~"pods|object|external""#;
@@ -14,6 +13,7 @@ pub(in crate::catalog::rule) fn autoscaling() -> Vec<Alert> {
 
 fn missing() -> Alert {
     About {
+        service: "plimsoll",
         name: "PlimsollHPAMetricMissing",
         category: Category::Freshness,
         dashboard: DASHBOARD,
@@ -59,6 +59,7 @@ fn missing() -> Alert {
 
 fn stale() -> Alert {
     About {
+        service: "plimsoll",
         name: "PlimsollHPAMetricStale",
         category: Category::Freshness,
         dashboard: DASHBOARD,
@@ -97,6 +98,7 @@ fn stale() -> Alert {
 
 fn watch_down() -> Alert {
     About {
+        service: "plimsoll",
         name: "PlimsollHPAWatchDown",
         category: Category::Configuration,
         dashboard: Dashboard { uid: "plimsoll-hpa", variables: &["job", "instance"] },
@@ -126,6 +128,7 @@ fn watch_down() -> Alert {
 
 fn over_limit() -> Alert {
     About {
+        service: "plimsoll",
         name: "PlimsollHPAsOverLimit",
         category: Category::Capacity,
         dashboard: Dashboard { uid: "plimsoll-hpa", variables: &["job"] },

@@ -1,7 +1,7 @@
 //! Alerts on Plimsoll being there.
 
-use super::{About, dashboard};
-use crate::catalog::rule::{Alert, Category, Condition, Runbook};
+use super::dashboard;
+use crate::catalog::rule::{About, Alert, Category, Condition, Runbook};
 
 pub(in crate::catalog::rule) fn availability() -> Vec<Alert> {
     vec![absent(), unavailable(), not_ready(), single()]
@@ -9,6 +9,7 @@ pub(in crate::catalog::rule) fn availability() -> Vec<Alert> {
 
 fn absent() -> Alert {
     About {
+        service: "plimsoll",
         name: "PlimsollAbsent",
         category: Category::Availability,
         dashboard: crate::catalog::rule::Dashboard { uid: "plimsoll-overview", variables: &[] },
@@ -49,6 +50,7 @@ fn absent() -> Alert {
 
 fn unavailable() -> Alert {
     About {
+        service: "plimsoll",
         name: "PlimsollAPIServiceUnavailable",
         category: Category::Availability,
         dashboard: dashboard("plimsoll-api"),
@@ -86,6 +88,7 @@ fn unavailable() -> Alert {
 
 fn not_ready() -> Alert {
     About {
+        service: "plimsoll",
         name: "PlimsollNotReady",
         category: Category::Availability,
         dashboard: dashboard("plimsoll-overview"),
@@ -129,6 +132,7 @@ fn not_ready() -> Alert {
 
 fn single() -> Alert {
     About {
+        service: "plimsoll",
         name: "PlimsollSingleReplica",
         category: Category::Availability,
         dashboard: dashboard("plimsoll-overview"),

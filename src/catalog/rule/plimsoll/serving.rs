@@ -1,7 +1,6 @@
 //! Alerts on the port, its certificate and the configuration.
 
-use super::About;
-use crate::catalog::rule::{Alert, Category, Condition, Dashboard, Runbook};
+use crate::catalog::rule::{About, Alert, Category, Condition, Dashboard, Runbook};
 
 const API: Dashboard = Dashboard { uid: "plimsoll-api", variables: &["job", "instance"] };
 const INTERNALS: Dashboard = Dashboard { uid: "plimsoll-internals", variables: &["job", "instance"] };
@@ -13,6 +12,7 @@ pub(in crate::catalog::rule) fn serving() -> Vec<Alert> {
 fn certificate_expiring() -> Alert {
     let left = "min by (job, namespace, instance) (plimsoll_serving_certificate_not_after_timestamp_seconds) - time()";
     About {
+        service: "plimsoll",
         name: "PlimsollCertificateExpiring",
         category: Category::Availability,
         dashboard: API,
@@ -51,6 +51,7 @@ fn certificate_expiring() -> Alert {
 
 fn certificate_refused() -> Alert {
     About {
+        service: "plimsoll",
         name: "PlimsollCertificateRefused",
         category: Category::Configuration,
         dashboard: API,
@@ -85,6 +86,7 @@ fn certificate_refused() -> Alert {
 
 fn config_refused() -> Alert {
     About {
+        service: "plimsoll",
         name: "PlimsollConfigReloadFailed",
         category: Category::Configuration,
         dashboard: INTERNALS,
@@ -114,6 +116,7 @@ fn config_refused() -> Alert {
 
 fn connections_refused() -> Alert {
     About {
+        service: "plimsoll",
         name: "PlimsollConnectionsRefused",
         category: Category::Capacity,
         dashboard: API,
@@ -149,6 +152,7 @@ fn connections_refused() -> Alert {
 
 fn requests_limited() -> Alert {
     About {
+        service: "plimsoll",
         name: "PlimsollRequestsLimited",
         category: Category::Capacity,
         dashboard: Dashboard { uid: "plimsoll-api", variables: &["job"] },

@@ -1,7 +1,6 @@
 //! Alerts on where the numbers come from.
 
-use super::About;
-use crate::catalog::rule::{Alert, Category, Condition, Dashboard, Runbook};
+use crate::catalog::rule::{About, Alert, Category, Condition, Dashboard, Runbook};
 
 const DASHBOARD: Dashboard = Dashboard { uid: "plimsoll-sources", variables: &["job", "scrape_job"] };
 
@@ -11,6 +10,7 @@ pub(in crate::catalog::rule) fn sources() -> Vec<Alert> {
 
 fn down() -> Alert {
     About {
+        service: "plimsoll",
         name: "PlimsollSourceDown",
         category: Category::Freshness,
         dashboard: DASHBOARD,
@@ -50,6 +50,7 @@ fn down() -> Alert {
 
 fn degraded() -> Alert {
     About {
+        service: "plimsoll",
         name: "PlimsollSourceDegraded",
         category: Category::Freshness,
         dashboard: DASHBOARD,
@@ -87,6 +88,7 @@ fn degraded() -> Alert {
 
 fn targets_over_limit() -> Alert {
     About {
+        service: "plimsoll",
         name: "PlimsollTargetsOverLimit",
         category: Category::Capacity,
         dashboard: Dashboard { uid: "plimsoll-sources", variables: &["job"] },
@@ -116,6 +118,7 @@ fn targets_over_limit() -> Alert {
 
 fn scrape_limit() -> Alert {
     About {
+        service: "plimsoll",
         name: "PlimsollScrapeLimitHit",
         category: Category::Capacity,
         dashboard: DASHBOARD,
@@ -150,6 +153,7 @@ fn scrape_limit() -> Alert {
 
 fn watch_down() -> Alert {
     About {
+        service: "plimsoll",
         name: "PlimsollWatchDown",
         category: Category::Configuration,
         dashboard: Dashboard { uid: "plimsoll-sources", variables: &["job", "instance"] },
