@@ -11,8 +11,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::response::IntoResponse;
-use axum::{Router, middleware};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use kube::client::ClientBuilder;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
@@ -31,6 +33,7 @@ use crate::discovery::{self, Discovery, SourceStates};
 use crate::model::Inventory;
 use crate::scrape::{self, Plan, Scraper, Sources};
 use crate::serving::authentication::TrustWatch;
+use crate::serving::gate::Gate;
 use crate::serving::rate_limits::RateLimits;
 use crate::serving::{
     self, BindError, CertificateError, Clients, Connections, Lifetimes, Limits, Registration, RegistrationMetrics,
@@ -255,8 +258,8 @@ impl Parts {
         let (metrics, pages) = (api_metrics, admin.paths().into());
         let api = Api { config, inventory: inventory.clone(), storage, clock: clock.clone(), metrics, pages };
         let router = admin.router().merge(api.router());
-        let router = access.iter().fold(router, |router, access| access.guard(router, &limits));
-        let router = router.layer(middleware::from_fn(telemetry::correlate));
+        let gate = access.as_ref().map(|access| access.gate(&limits));
+        let router = router.layer(middleware::from_fn_with_state(gate, enter));
         let trust = access.map(|access| access.watch);
         Self { reload, discovery, scraper, inventory, trust, looks, router }
     }
@@ -283,6 +286,15 @@ impl Running {
         tracing::info!("stopped");
         early.map_or(Ok(()), Err)
     }
+}
+
+/// Middleware: what happens to each request before the router.
+async fn enter(State(gate): State<Option<Gate>>, request: Request, next: Next) -> Response {
+    let pass = async |request| match &gate {
+        Some(gate) => gate.pass(request, next).await,
+        None => next.run(request).await,
+    };
+    telemetry::correlate(request, pass).await
 }
 
 fn register_build(registry: &mut Registry) {

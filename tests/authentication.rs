@@ -140,7 +140,8 @@ fn router(trust: watch::Receiver<Trust>, clock: Clock, api: &KubeApi) -> Router 
 }
 
 async fn authenticated(State(state): State<Authentication>, mut request: Request, next: Next) -> Response {
-    match state.user(&mut request).await {
+    let shown = state.take(&mut request);
+    match state.find(shown).await {
         Ok(user) => {
             request.extensions_mut().insert(user);
             next.run(request).await

@@ -327,19 +327,29 @@ async fn a_question_too_long_to_be_kept_is_asked_each_time() {
 }
 
 #[tokio::test]
-async fn workloads_that_flood_it_hold_up_no_autoscaler_and_one_of_them_no_other() {
+async fn whoever_floods_it_holds_up_no_autoscaler_and_one_of_them_no_other() {
     let scene = Scene::start().await;
     let autoscaler = "system:serviceaccount:kube-system:horizontal-pod-autoscaler@system:serviceaccounts";
     scene.api.permit("system:serviceaccount:kube-system:horizontal-pod-autoscaler", "*");
     scene.api.permit("alice", "*");
+    scene.api.permit("system:serviceaccount:kube-system:other", "*");
     // One user has four places at most; ten have all of them.
-    for (users, places, still) in [(1, 4, "alice"), (10, 32, autoscaler)] {
+    let addon = "system:serviceaccount:kube-system:addon";
+    for (name, users, places, still) in [
+        ("bob", 1, 4, "alice"),
+        ("bob", 10, 32, autoscaler),
+        ("system:node:n", 10, 32, autoscaler),
+        (addon, 1, 4, "system:serviceaccount:kube-system:other"),
+        (addon, 10, 32, autoscaler),
+    ] {
         scene.api.trouble(Trouble::Silence, places);
-        let all: Vec<_> = (0..users * 6).map(|i| (format!("bob-{users}-{}", i % users), format!("/{i}"))).collect();
+        let user = |i: usize| format!("{name}-{users}-{}", i % users);
+        let all: Vec<_> = (0..users * 6).map(|i| (user(i), format!("/{name}/{i}"))).collect();
         let flood = all.iter().map(|(user, path)| scene.ask(user, path));
         let others = async {
             eventually(async || scene.api.is_well(), |is_well| *is_well).await;
-            tokio::time::timeout(std::time::Duration::from_secs(5), scene.code(still, &format!("/{users}"))).await
+            tokio::time::timeout(std::time::Duration::from_secs(5), scene.code(still, &format!("/{name}/of-{users}")))
+                .await
         };
         tokio::select! {
             _ = futures::future::join_all(flood) => panic!("they are answered"),

@@ -1,7 +1,7 @@
 //! Who may ask, in a cluster: the parts that find that out, wired up, and their answers in the form of the API's errors.
 
+use axum::Extension;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Router, middleware};
 use kube::Client;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
@@ -11,7 +11,7 @@ use crate::api::{Details, Status};
 use crate::clock::Clock;
 use crate::serving::authentication::{self, Authentication, Refusal, Tokens, Trust, TrustWatch};
 use crate::serving::authorization::{self, Authorization, Denial};
-use crate::serving::gate::{self, Gate};
+use crate::serving::gate::Gate;
 use crate::serving::rate_limits::RateLimits;
 use crate::serving::review::{self, Reviews};
 use crate::telemetry::Reported;
@@ -48,11 +48,9 @@ impl Access {
         [readiness::authentication(self.trust.clone()), readiness::authorization(self.reviews.clone())]
     }
 
-    /// The router behind authorization, behind the rates of users, behind authentication, behind the rate of failures.
-    pub(super) fn guard(&self, router: Router, limits: &RateLimits) -> Router {
-        let gate = Gate::new(limits.clone(), self.authentication.clone(), self.authorization.clone());
-        // A layer copies for each request what it stands before: of a router within a router that is one reference.
-        Router::new().fallback_service(router).layer(middleware::from_fn_with_state(gate, gate::guard))
+    /// What stands before the router: the rate of failures, authentication, the rates of users, authorization.
+    pub(super) fn gate(&self, limits: &RateLimits) -> Gate {
+        Gate::new(limits.clone(), self.authentication.clone(), self.authorization.clone())
     }
 }
 

@@ -57,7 +57,7 @@ struct Parts {
 }
 
 /// What a request shows of who asks.
-struct Shown {
+pub struct Shown {
     /// Whom certificate and headers name; nobody where there are none.
     certified: Result<Option<(Arc<User>, Method)>, Refusal>,
     token: Result<Option<Token>, Refusal>,
@@ -77,13 +77,28 @@ impl Authentication {
         Self(Arc::new(Parts { trust, tokens, clock, metrics, answer, refused: Restraint::default() }))
     }
 
-    /// Who makes a request. It has no credentials any more.
+    /// Takes out of a request what it shows: nobody behind is to read what nobody has checked, or to pass it on.
+    pub fn take(&self, request: &mut Request) -> Shown {
+        self.0.take(request)
+    }
+
+    /// Who shows this, where that is known and nobody has to be asked.
+    pub(super) fn known(&self, shown: &Shown) -> Option<Arc<User>> {
+        let (user, method) = match (&shown.certified, &shown.token) {
+            (Ok(Some(found)), _) => found.clone(),
+            (_, Ok(Some(token))) => (self.0.tokens.known(token)?, Method::Token),
+            _ => return None,
+        };
+        self.0.metrics.request(Ok(method));
+        Some(user)
+    }
+
+    /// Who shows this.
     ///
     /// # Errors
     /// Why it is nobody; that is noted in the log.
-    pub async fn user(&self, request: &mut Request) -> Result<Arc<User>, Refusal> {
-        let shown = self.0.take(request);
-        let found = self.0.user(shown).await;
+    pub async fn find(&self, shown: Shown) -> Result<Arc<User>, Refusal> {
+        let found = self.0.find(shown).await;
         self.0.metrics.request(found.as_ref().map(|(_, method)| *method).map_err(|refusal| *refusal));
         found.map(|(user, _)| user).inspect_err(|refusal| self.0.report(*refusal))
     }
@@ -92,18 +107,11 @@ impl Authentication {
     pub fn answer(&self, refusal: Refusal) -> Response {
         (self.0.answer)(refusal)
     }
-
-    /// Whether a client has shown a good certificate, or none. What was found holds for its connection.
-    pub(super) fn recognize(&self, peer: &Peer) -> Result<bool, Refusal> {
-        let anchors = self.0.trust.borrow().in_force.clone();
-        Ok(!matches!(peer.judge(&anchors, self.0.clock.now())?, Holder::Nobody))
-    }
 }
 
 // === impl Parts ===
 
 impl Parts {
-    /// Takes out of a request what it shows: nobody behind is to read what nobody has checked, or to pass it on.
     fn take(&self, request: &mut Request) -> Shown {
         let anchors = self.trust.borrow().in_force.clone();
         let holder = match request.extensions().get::<Peer>() {
@@ -130,7 +138,7 @@ impl Parts {
     }
 
     /// The first who is known; anonymous is only who shows nothing at all.
-    async fn user(&self, shown: Shown) -> Result<(Arc<User>, Method), Refusal> {
+    async fn find(&self, shown: Shown) -> Result<(Arc<User>, Method), Refusal> {
         if let Ok(Some(found)) = shown.certified {
             return Ok(found);
         }
@@ -145,5 +153,20 @@ impl Parts {
         if let Some(others) = self.refused.pass(self.clock.now()) {
             tracing::info!(result = refusal.name(), others, "request refused: {refusal}");
         }
+    }
+}
+
+// === impl Shown ===
+
+impl Shown {
+    /// Whether there is a token that has to be judged.
+    pub(super) fn has_token(&self) -> bool {
+        matches!(self.token, Ok(Some(_)))
+    }
+
+    /// Whether something may turn out to be bad. Of who asks for the health of the process no token is looked at.
+    pub(super) fn is_risky(&self) -> bool {
+        let is_bad = self.certified.as_ref().is_err_and(|refusal| refusal.is_of_client());
+        is_bad || !matches!(self.token, Ok(None))
     }
 }

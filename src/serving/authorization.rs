@@ -43,9 +43,12 @@ struct Parts {
     undecided: Restraint,
 }
 
-/// Apart, so that no number of workloads holds up an autoscaler, and none of strangers a workload.
+/// Apart, so that nobody else holds up an autoscaler, no number of workloads the cluster, and none of strangers a
+/// workload.
 struct Lanes {
-    /// For the cluster itself: all autoscalers are one user of it.
+    /// For the controller that asks for all autoscalers, which is one user.
+    autoscaling: Lane,
+    /// For the rest of the cluster itself.
     system: Lane,
     users: Lane,
     /// For who has no name.
@@ -63,8 +66,9 @@ enum Decision {
 /// Its members may do anything, also where nothing can be asked.
 const MASTERS: &str = "system:masters";
 
-/// Reviews at a time: of the cluster itself, of users together, of each of them, and of who has no name.
-const SYSTEM_PLACES: usize = 32;
+/// Reviews at a time: of the autoscalers, of the rest of the cluster and of users, of each of these, and of who has no
+/// name.
+const AUTOSCALING_PLACES: usize = 32;
 const PLACES: usize = 32;
 const PLACES_OF_USER: usize = 4;
 const ANONYMOUS_PLACES: usize = 4;
@@ -77,7 +81,7 @@ const CACHED_LENGTH_MAX: usize = 10_000;
 impl Authorization {
     /// `answer` writes the answer to a request that may not be made, as the API writes its errors.
     pub fn new(reviews: Reviews, clock: Clock, metrics: Metrics, answer: fn(Denial) -> Response) -> Self {
-        let decisions = Cache::new(SUBJECT_ACCESS_REVIEWS, clock.clone(), reviews.metrics.clone());
+        let decisions = Cache::new(SUBJECT_ACCESS_REVIEWS, clock.clone(), &reviews.metrics);
         let (lanes, fingerprints) = (Lanes::new(), Fingerprints::new());
         let (denied, undecided) = (Restraint::default(), Restraint::default());
         Self(Arc::new(Parts { reviews, lanes, fingerprints, decisions, clock, metrics, answer, denied, undecided }))
@@ -87,32 +91,29 @@ impl Authorization {
     pub(super) async fn admit(&self, user: &User, method: &Method, uri: &Uri) -> Result<(), Box<Response>> {
         let (outcome, denial) = match settled(user, uri) {
             Some(outcome) => (outcome, None),
-            None => self.decide(user, &Attributes::of(method, uri)).await,
+            None => self.decide(user, method, uri).await,
         };
         self.0.metrics.request(outcome);
         denial.map_or(Ok(()), |denial| Err(Box::new((self.0.answer)(denial))))
     }
 
-    async fn decide(&self, user: &User, attributes: &Attributes) -> (Outcome, Option<Denial>) {
-        match self.decision(user, attributes).await {
-            Ok(Decision::Allowed) => (Outcome::Allowed, None),
-            Ok(Decision::Denied(reason)) => {
-                let denial = Denial::forbidden(&user.name, attributes, &reason);
-                self.0.report(&denial, user);
-                (Outcome::Denied, Some(denial))
-            }
-            Err(failure) => {
-                let denial = Denial::undecided(&user.name, attributes, failure);
-                self.0.report(&denial, user);
-                (Outcome::Undecided, Some(denial))
-            }
-        }
+    async fn decide(&self, user: &User, method: &Method, uri: &Uri) -> (Outcome, Option<Denial>) {
+        let attributes = || Attributes::of(method, uri);
+        let (outcome, denial) = match self.decision(user, method, uri).await {
+            Ok(Decision::Allowed) => return (Outcome::Allowed, None),
+            Ok(Decision::Denied(reason)) => (Outcome::Denied, Denial::forbidden(&user.name, &attributes(), &reason)),
+            Err(failure) => (Outcome::Undecided, Denial::undecided(&user.name, &attributes(), failure)),
+        };
+        self.0.report(&denial, user);
+        (outcome, Some(denial))
     }
 
-    async fn decision(&self, user: &User, attributes: &Attributes) -> Result<Decision, Failure> {
-        let text = attributes.question(user);
+    /// What a request is about follows from its method and URI alone, so these are looked up as they are, and are taken
+    /// apart only where nothing is known.
+    async fn decision(&self, user: &User, method: &Method, uri: &Uri) -> Result<Decision, Failure> {
+        let text = attributes::question(user, method, uri);
         let ask = || {
-            let (parts, user, attributes) = (self.0.clone(), user.clone(), attributes.clone());
+            let (parts, user, attributes) = (self.0.clone(), user.clone(), Attributes::of(method, uri));
             async move { parts.review(&user, attributes.asked_by(user.clone())).await }
         };
         match text.len() < CACHED_LENGTH_MAX {
@@ -151,7 +152,8 @@ impl Lanes {
     fn new() -> Self {
         let lane = |places, pace| Lane::new(SUBJECT_ACCESS_REVIEWS, places, pace);
         Self {
-            system: lane(SYSTEM_PLACES, Pace::FAST),
+            autoscaling: lane(AUTOSCALING_PLACES, Pace::FAST),
+            system: lane(PLACES, Pace::USUAL).shared(PLACES_OF_USER),
             users: lane(PLACES, Pace::USUAL).shared(PLACES_OF_USER),
             anonymous: lane(ANONYMOUS_PLACES, Pace::USUAL),
         }
@@ -160,6 +162,7 @@ impl Lanes {
     fn of(&self, user: &User) -> &Lane {
         match user {
             user if user.is_anonymous() => &self.anonymous,
+            user if user.autoscales() => &self.autoscaling,
             user if user.is_system() => &self.system,
             _ => &self.users,
         }

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::http::header;
 use axum::response::Response;
 use governor::Quota;
 use tokio::sync::watch;
@@ -17,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::config::{self, Config, Tier};
 use crate::serving::activity::Standing;
-use crate::serving::authentication::{Authentication, Peer, Refusal, User};
+use crate::serving::authentication::{Peer, Refusal, Shown, User};
 use crate::serving::connections::{Connections, Judging, Origin};
 use crate::serving::health_paths::is_health;
 use crate::serving::rate::Rate;
@@ -68,16 +67,6 @@ fn ends(request: &Request) -> Option<(&Origin, &Peer)> {
     Some((extensions.get()?, extensions.get()?))
 }
 
-/// Whether something is shown that may turn out to be bad. Of who asks for the health of the process no token is judged.
-fn is_risky(certificate: Result<bool, Refusal>, request: &Request) -> bool {
-    let shows_token = request.headers().contains_key(header::AUTHORIZATION);
-    match certificate {
-        _ if is_health(request.uri()) => false,
-        Ok(is_good) => shows_token && !is_good,
-        Err(refusal) => shows_token || refusal.is_of_client(),
-    }
-}
-
 /// Whole seconds, so that who waits for them has waited long enough.
 fn seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
@@ -95,27 +84,28 @@ impl RateLimits {
         Self { config, connections, rates: Arc::new(Mutex::new(rates)), answer }
     }
 
-    /// Before authentication: an address that keeps failing is not listened to for a while, and has few tokens judged at a
-    /// time. That holds for who shows a token or a bad certificate; who shows a good one, or nothing, does not pay for its
-    /// neighbours.
-    pub(super) fn admit_attempt(
-        &self,
-        authentication: &Authentication,
-        request: &Request,
-    ) -> Result<Option<Attempt>, Box<Response>> {
+    /// Before authentication of who is not known: an address that keeps failing is not listened to for a while, and has few
+    /// tokens judged at a time. That holds for who shows a bad certificate, or a token that nobody has seen; who shows a
+    /// good one, or nothing, does not pay for its neighbours.
+    pub(super) fn admit_attempt(&self, shown: &Shown, request: &Request) -> Result<Option<Attempt>, Box<Response>> {
         let Some((origin, peer)) = ends(request) else { return Ok(None) };
-        let certificate = authentication.recognize(peer);
-        if peer.is_front_proxy() {
-            origin.promote(Standing::FrontProxy);
-        }
-        if !is_risky(certificate, request) {
+        if is_health(request.uri()) || !shown.is_risky() {
             return Ok(None);
         }
-        Attempt::begin(origin, peer, request).map(Some).map_err(|too_many| {
+        Attempt::begin(origin, peer, shown).map(Some).map_err(|too_many| {
             self.connections.limited(None);
             origin.spend();
             Box::new((self.answer)(too_many))
         })
+    }
+
+    /// Tells the connection where it comes from the front proxy.
+    pub(super) fn recognize(&self, request: &Request) {
+        if let Some((origin, peer)) = ends(request)
+            && peer.is_front_proxy()
+        {
+            origin.promote(Standing::FrontProxy);
+        }
     }
 
     /// Behind authentication: counts the requests of a user, and tells the connection whom it belongs to.
@@ -164,13 +154,12 @@ impl RateLimits {
 // === impl Attempt ===
 
 impl Attempt {
-    fn begin(origin: &Origin, peer: &Peer, request: &Request) -> Result<Self, TooMany> {
+    fn begin(origin: &Origin, peer: &Peer, shown: &Shown) -> Result<Self, TooMany> {
         let now = Instant::now();
         if let Some(until) = origin.failing_until(now) {
             return Err(TooMany::Failures { wait: until - now });
         }
-        let shows_token = request.headers().contains_key(header::AUTHORIZATION);
-        let judging = shows_token.then(|| origin.judge(now).ok_or(TooMany::Tokens)).transpose()?;
+        let judging = shown.has_token().then(|| origin.judge(now).ok_or(TooMany::Tokens)).transpose()?;
         Ok(Self { origin: origin.clone(), peer: peer.clone(), _judging: judging })
     }
 

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use axum::middleware::Next;
 use axum::response::Response;
 use opentelemetry::propagation::Extractor;
 use tracing::{Instrument, Span};
@@ -22,12 +21,12 @@ const ID_LENGTH_MAX: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub struct Reported;
 
-/// Middleware: gives the request a span with its correlation id, logs it once when it is answered, and
-/// sends the id back as `Audit-Id`.
+/// Gives the request a span with its correlation id, has it answered, logs it once then, and sends the id back as
+/// `Audit-Id`.
 ///
 /// The handler finds the id in the request's own `Audit-Id`. The span is of level debug: the log has no use for it but
 /// when an answer is worth a line, and then the line has all of it.
-pub async fn correlate(mut request: Request, next: Next) -> Response {
+pub async fn correlate(mut request: Request, answer: impl AsyncFnOnce(Request) -> Response) -> Response {
     let started = Instant::now();
     let id = correlation_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -43,7 +42,7 @@ pub async fn correlate(mut request: Request, next: Next) -> Response {
     join_trace(&span, request.headers());
     let header = HeaderValue::from_str(&id).ok();
     header.iter().for_each(|id| drop(request.headers_mut().insert(AUDIT_ID, id.clone())));
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let mut response = answer(request).instrument(span.clone()).await;
     let code = response.status().as_u16();
     // Not a field: a field that comes later makes the log layer read and write all of them again.
     span.set_attribute("http.response.status_code", i64::from(code));

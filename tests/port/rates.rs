@@ -1,4 +1,5 @@
 use plimsoll::serving::Limits;
+use serde_json::json;
 
 use super::scene::{HPA, Identity, NOTHING, STRANGER, Scene};
 use crate::harness::eventually;
@@ -88,6 +89,10 @@ async fn an_address_that_keeps_failing_is_not_listened_to_and_that_of_the_front_
     let scene = Scene::start(Limits { failures_per_minute: 5, unanswered: 1_000, ..Limits::default() }).await;
     let stranger = scene.stranger(STRANGER);
     let bad: Identity<'_> = &[("Authorization", "Bearer wrong")];
+    // Whoever was found good stays so, whatever comes from beside it.
+    let good: Identity<'_> = &[("Authorization", "Bearer good")];
+    scene.api.token("good", Some(json!({"username": "prometheus", "groups": ["system:masters"]})));
+    assert_eq!(scene.ask(&stranger, "/apis", good).await.code, 200);
     let failing = async {
         let mut codes = Vec::new();
         for _ in 0..20 {
@@ -100,6 +105,7 @@ async fn an_address_that_keeps_failing_is_not_listened_to_and_that_of_the_front_
     assert!(codes[0] == 401 && (10..=15).contains(&refused), "{codes:?}");
     let answer = scene.ask(&stranger, "/apis", bad).await;
     assert!(answer.message().starts_with("too many failed authentications from this address"), "{answer:?}");
+    assert_eq!(scene.ask(&stranger, "/apis", good).await.code, 200);
     assert_eq!(scene.ask(&stranger, "/livez", &[]).await.code, 200);
     // Who shows nothing, or a good certificate, does not pay for its neighbour.
     assert_ne!(scene.ask(&stranger, "/apis", &[]).await.code, 429);

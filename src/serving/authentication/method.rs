@@ -13,6 +13,7 @@ pub(super) enum Method {
 // === impl Method ===
 
 impl Method {
+    /// In the order of their numbers.
     pub(super) const ALL: [Self; 4] = [Self::FrontProxy, Self::Certificate, Self::Token, Self::Anonymous];
 
     /// The value of the label `result`.

@@ -15,6 +15,8 @@ use crate::serving::authentication::{Method, Refusal};
 #[derive(Clone, Debug)]
 pub struct Metrics {
     requests: Family<ResultLabel, Counter>,
+    /// Of these by [`Method`]: they are counted for each request, so where is known already.
+    known: [Counter; Method::ALL.len()],
     updated: Time,
     confirmed: Time,
 }
@@ -33,10 +35,11 @@ struct ResultLabel {
 impl Metrics {
     /// Registers the metrics of this module.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self { requests: Family::default(), updated: Family::default(), confirmed: Family::default() };
-        for result in Refusal::ALL.map(Refusal::name).into_iter().chain(Method::ALL.map(Method::name)) {
-            drop(metrics.requests.get_or_create(&ResultLabel { result }));
-        }
+        let requests = Family::<ResultLabel, Counter>::default();
+        let counter = |result| requests.get_or_create_owned(&ResultLabel { result });
+        let known = Method::ALL.map(Method::name).map(counter);
+        drop(Refusal::ALL.map(Refusal::name).map(counter));
+        let metrics = Self { requests, known, updated: Family::default(), confirmed: Family::default() };
         registry.register(
             "authentication_requests",
             "Requests by how their user was found, or why not",
@@ -58,8 +61,10 @@ impl Metrics {
     }
 
     pub(super) fn request(&self, result: Result<Method, Refusal>) {
-        let result = result.map_or_else(Refusal::name, Method::name);
-        self.requests.get_or_create(&ResultLabel { result }).inc();
+        match result {
+            Ok(method) => self.known[method as usize].inc(),
+            Err(refusal) => self.requests.get_or_create(&ResultLabel { result: refusal.name() }).inc(),
+        };
     }
 
     pub(super) fn updated(&self, now: Timestamp) {

@@ -42,10 +42,16 @@ impl Token {
     /// nothing.
     pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, Refusal> {
         let Some(value) = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes) else { return Ok(None) };
-        let mut words = value.trim_ascii().split(|byte| *byte == b' ');
-        let is_bearer = words.next().is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"));
-        let Some(token) = words.next().filter(|token| is_bearer && !token.is_empty()) else { return Ok(None) };
-        let is_good = token.len() <= LENGTH_MAX && token.iter().all(u8::is_ascii_graphic);
+        let value = value.trim_ascii();
+        let scheme = memchr::memchr(b' ', value).unwrap_or(value.len());
+        let (scheme, rest) = value.split_at(scheme);
+        let token = rest.strip_prefix(b" ").unwrap_or_default();
+        let token = &token[..memchr::memchr(b' ', token).unwrap_or(token.len())];
+        if token.is_empty() || !scheme.eq_ignore_ascii_case(b"bearer") {
+            return Ok(None);
+        }
+        // Of what is no graphic character a header value has none but these: spaces, tabs, and bytes beyond ASCII.
+        let is_good = token.len() <= LENGTH_MAX && token.is_ascii() && !token.contains(&b'\t');
         let token = is_good.then(|| std::str::from_utf8(token).ok()).flatten().ok_or(Refusal::TokenForm)?;
         Ok(Some(Self(token.to_owned())))
     }
@@ -61,9 +67,14 @@ impl fmt::Debug for Token {
 
 impl Tokens {
     pub fn new(reviews: Reviews, clock: Clock) -> Self {
-        let owners = Cache::new(TOKEN_REVIEWS, clock, reviews.metrics.clone());
+        let owners = Cache::new(TOKEN_REVIEWS, clock, &reviews.metrics);
         let (lane, fingerprints) = (Lane::new(TOKEN_REVIEWS, PLACES, Pace::USUAL), Fingerprints::new());
         Self(Arc::new(Parts { reviews, lane, fingerprints, owners }))
+    }
+
+    /// Whose a token is, where that was found out before.
+    pub(super) fn known(&self, token: &Token) -> Option<Arc<User>> {
+        self.0.owners.known(self.0.fingerprints.of(token.0.as_bytes()))?
     }
 
     /// Whose a token is.

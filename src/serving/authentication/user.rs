@@ -29,6 +29,8 @@ pub(super) struct IdentityHeaders {
 const ANONYMOUS: &str = "system:anonymous";
 const SERVICE_ACCOUNTS: &str = "system:serviceaccount:";
 const SYSTEM_SERVICE_ACCOUNTS: &str = "system:serviceaccount:kube-system:";
+const AUTOSCALING: [&str; 2] =
+    ["system:serviceaccount:kube-system:horizontal-pod-autoscaler", "system:kube-controller-manager"];
 const AUTHENTICATED: &str = "system:authenticated";
 const UNAUTHENTICATED: &str = "system:unauthenticated";
 
@@ -51,6 +53,12 @@ impl User {
         let is_workload = |name: &str| name.starts_with(SERVICE_ACCOUNTS) && !name.starts_with(SYSTEM_SERVICE_ACCOUNTS);
         let is_component = self.name.starts_with("system:") && !self.is_anonymous() && !is_workload(&self.name);
         is_component || self.groups.iter().any(|group| group == "system:masters")
+    }
+
+    /// Whether this is the controller of the autoscalers: with a ServiceAccount of its own, or as a part of the
+    /// kube-controller-manager.
+    pub fn autoscales(&self) -> bool {
+        AUTOSCALING.contains(&&*self.name)
     }
 
     /// Adds the group that everybody has who was authenticated: some requests of the kube-apiserver itself name no

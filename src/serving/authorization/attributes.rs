@@ -50,19 +50,6 @@ impl Attributes {
         }
     }
 
-    /// The question to the kube-apiserver as a text that no other question has. It is made for each request, so nothing is
-    /// copied for it but once.
-    pub(super) fn question(&self, user: &User) -> Vec<u8> {
-        let User { name, uid, groups, extra } = user;
-        let mut text = Vec::with_capacity(QUESTION_SIZE);
-        let written = match self {
-            Self::Resource(attributes) => serde_json::to_writer(&mut text, &(name, uid, groups, extra, attributes)),
-            Self::Path(attributes) => serde_json::to_writer(&mut text, &(name, uid, groups, extra, 0, attributes)),
-        };
-        written.expect("our types have string keys only and so always serialize");
-        text
-    }
-
     /// The question to the kube-apiserver.
     pub(super) fn asked_by(self, user: User) -> SubjectAccessReviewSpec {
         let User { name, uid, groups, extra } = user;
@@ -79,6 +66,17 @@ impl Attributes {
             non_resource_attributes,
         }
     }
+}
+
+/// Who asks for what, as a text that no other question has. It is made for each request, so nothing is copied for it but
+/// once.
+pub(super) fn question(user: &User, method: &Method, uri: &Uri) -> Vec<u8> {
+    let User { name, uid, groups, extra } = user;
+    let mut text = Vec::with_capacity(QUESTION_SIZE);
+    let written =
+        serde_json::to_writer(&mut text, &(name, uid, groups, extra, method.as_str(), uri.path(), uri.query()));
+    written.expect("our types have string keys only and so always serialize");
+    text
 }
 
 /// What a path names below group and version.
@@ -275,11 +273,14 @@ mod tests {
             [user("a", &[]), user("a", &["b"]), user("a", &["b", "c"]), user("a", &["b\",\"c"]), user("b", &[])];
         let with_uid = User { uid: Some("a".into()), ..user("a", &[]) };
         let with_extra = User { extra: [("a".to_owned(), vec!["b".to_owned()])].into(), ..user("a", &[]) };
-        let paths = [resource, "/apis/g/v/namespaces/ns/pods/a", "/apis/g/v/namespaces/ns/a/pods/qps", "/a", "/b"];
+        let paths = [resource, "/apis/g/v/namespaces/ns/pods/a", "/a", "/a?", "/a?b", "/a?c", "/a%3Fb", "/b"];
+        let paths = paths.map(|path| path.parse::<Uri>().expect("a URI"));
+        let asked = paths.iter().flat_map(|path| [Method::GET, Method::POST].map(|method| (method, path)));
+        let asked: Vec<_> = asked.collect();
         let all: Vec<_> = users.iter().chain([&with_uid, &with_extra]).collect();
         let texts: std::collections::BTreeSet<Vec<u8>> =
-            all.iter().flat_map(|user| paths.iter().map(|path| of(path).question(user))).collect();
-        assert_eq!(texts.len(), all.len() * paths.len());
+            all.iter().flat_map(|user| asked.iter().map(|(method, path)| question(user, method, path))).collect();
+        assert_eq!(texts.len(), all.len() * asked.len());
     }
 
     #[test]

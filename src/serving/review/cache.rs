@@ -13,17 +13,16 @@ use futures::future::{BoxFuture, Shared, WeakShared};
 
 use crate::clock::Clock;
 use crate::model::Timestamp;
+use crate::serving::review::metrics::Looks;
 use crate::serving::review::{Failure, Fingerprint, Metrics};
 
 /// Answers by the fingerprint of what was asked. Clones share them.
 #[derive(Clone)]
 pub(in crate::serving) struct Cache<V> {
-    answers: moka::future::Cache<Fingerprint, Answer<V>>,
+    answers: moka::sync::Cache<Fingerprint, Answer<V>>,
     under_way: Arc<Mutex<UnderWay<V>>>,
     clock: Clock,
-    /// Of what kind the reviews are, for the metrics.
-    name: &'static str,
-    metrics: Metrics,
+    looks: Looks,
 }
 
 #[derive(Clone)]
@@ -57,11 +56,17 @@ const ANSWERS_MAX: u64 = 8_192;
 // === impl Cache ===
 
 impl<V: Clone + Send + Sync + 'static> Cache<V> {
-    pub(in crate::serving) fn new(name: &'static str, clock: Clock, metrics: Metrics) -> Self {
+    /// `name` is what kind of reviews these are.
+    pub(in crate::serving) fn new(name: &'static str, clock: Clock, metrics: &Metrics) -> Self {
         // What is asked for often is kept when many things come that are asked for once: a flood displaces nobody.
-        let answers = moka::future::Cache::builder().max_capacity(ANSWERS_MAX).time_to_live(ANSWER_TIME);
+        let answers = moka::sync::Cache::builder().max_capacity(ANSWERS_MAX).time_to_live(ANSWER_TIME);
         let under_way = Arc::new(Mutex::new(UnderWay { reviews: HashMap::new(), last: 0 }));
-        Self { answers: answers.build(), under_way, clock, name, metrics }
+        Self { answers: answers.build(), under_way, clock, looks: metrics.looks(name) }
+    }
+
+    /// What is known. Who finds nothing here asks next, and that is what counts.
+    pub(in crate::serving) fn known(&self, of: Fingerprint) -> Option<V> {
+        self.look(of).inspect(|_| self.looks.note(true))
     }
 
     /// What is known, or what a question finds, which has to end in time. The question is made where it is needed only: it
@@ -70,16 +75,16 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     where
         Q: Future<Output = Result<V, Failure>> + Send + 'static,
     {
-        let known = self.known(of).await;
-        self.metrics.cached(self.name, known.is_some());
+        let known = self.look(of);
+        self.looks.note(known.is_some());
         match known {
             Some(value) => Ok(value),
             None => self.join(of, ask).await,
         }
     }
 
-    async fn known(&self, of: Fingerprint) -> Option<V> {
-        let answer = self.answers.get(&of).await?;
+    fn look(&self, of: Fingerprint) -> Option<V> {
+        let answer = self.answers.get(&of)?;
         answer.holds(self.clock.now()).then_some(answer.value)
     }
 
@@ -103,11 +108,11 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
 
     /// Another review may have ended just before this one was begun, so what is known is looked at once more.
     async fn review(self, entry: Entry<V>, ask: impl Future<Output = Result<V, Failure>>) -> Result<V, Failure> {
-        if let Some(value) = self.known(entry.of).await {
+        if let Some(value) = self.look(entry.of) {
             return Ok(value);
         }
         let value = ask.await?;
-        self.answers.insert(entry.of, Answer { came: self.clock.now(), value: value.clone() }).await;
+        self.answers.insert(entry.of, Answer { came: self.clock.now(), value: value.clone() });
         Ok(value)
     }
 }
@@ -164,7 +169,7 @@ mod tests {
                 let now = now.clone();
                 Clock::from_fn(move || Timestamp(now.load(Ordering::Relaxed)))
             };
-            let cache = Cache::new("tokenreviews", clock, Metrics::register(&mut Registry::default()));
+            let cache = Cache::new("tokenreviews", clock, &Metrics::register(&mut Registry::default()));
             Self { cache, now, asked: Arc::default(), keys: Fingerprints::new(), answers: Arc::new(Semaphore::new(10)) }
         }
 

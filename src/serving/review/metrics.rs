@@ -30,6 +30,13 @@ struct ResourceLabel {
     resource: &'static str,
 }
 
+/// Looks at what earlier reviews of a resource have found. They are counted for each request, so where is known already.
+#[derive(Clone)]
+pub(super) struct Looks {
+    hits: Counter,
+    misses: Counter,
+}
+
 /// One review under way.
 pub(super) struct Timing<'a> {
     metrics: &'a Metrics,
@@ -101,9 +108,17 @@ impl Metrics {
         self.retries.get_or_create(&ResourceLabel { resource }).inc();
     }
 
-    pub(super) fn cached(&self, resource: &'static str, is_hit: bool) {
-        let result = if is_hit { HIT } else { MISS };
-        self.cache.get_or_create(&ResultLabels { resource, result }).inc();
+    pub(super) fn looks(&self, resource: &'static str) -> Looks {
+        let counter = |result| self.cache.get_or_create_owned(&ResultLabels { resource, result });
+        Looks { hits: counter(HIT), misses: counter(MISS) }
+    }
+}
+
+// === impl Looks ===
+
+impl Looks {
+    pub(super) fn note(&self, is_hit: bool) {
+        if is_hit { &self.hits } else { &self.misses }.inc();
     }
 }
 

@@ -251,7 +251,10 @@ impl Load {
     pub async fn end(mut self) -> (u64, u64, Vec<String>) {
         self.clients.shutdown().await;
         let failures = self.counts.failures.lock().expect("not poisoned").clone();
-        (self.counts.forwarded.load(Ordering::Relaxed), self.counts.connected.load(Ordering::Relaxed), failures)
+        let [forwarded, connected] =
+            [&self.counts.forwarded, &self.counts.connected].map(|count| count.load(Ordering::Relaxed));
+        assert!(forwarded > 10 && connected > 10, "hardly a load: {forwarded} forwarded, {connected} direct requests");
+        (forwarded, connected, failures)
     }
 }
 
