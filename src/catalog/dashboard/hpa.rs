@@ -1,10 +1,13 @@
 //! Why did this autoscaler scale?
 
+use crate::catalog::dashboard::link::OF_PLIMSOLL;
 use crate::catalog::dashboard::overview::YES_OR_NO;
 use crate::catalog::dashboard::{Annotation, Color, Column, Dashboard, Link, Measure, Panel, Thresholds, Variable};
 
-/// Labels that tell the metrics of one autoscaler apart.
-const METRIC: &str = "metric, target_type";
+/// Labels that tell the metrics of one autoscaler apart: it may ask for one metric with two selectors.
+const METRIC: &str = "type, metric, object, selector";
+
+const LEGEND: &str = "{{metric}} {{object}} {{selector}}";
 
 /// Replicas of Plimsoll expose the same autoscalers; they are counted once.
 const HPA: &str = "max by (hpa_namespace, hpa)";
@@ -65,7 +68,7 @@ fn missing() -> Panel {
 
 /// What Plimsoll answers; of CPU and memory, which others answer, what the autoscaler saw.
 fn of_target() -> String {
-    let of = |what: &str| format!("max by (metric) (plimsoll_hpa_metric_{what} / plimsoll_hpa_metric_target)");
+    let of = |what: &str| format!("max by ({METRIC}) (plimsoll_hpa_metric_{what} / plimsoll_hpa_metric_target)");
     format!("{} or {}", of("value"), of("seen"))
 }
 
@@ -85,19 +88,19 @@ fn ratio() -> Panel {
                        and they are removed only when all are below the lower one.";
     Panel::lines("Metrics as share of their targets", description)
         .measured(Measure::Share)
-        .query(of_target(), "{{metric}}")
+        .query(of_target(), LEGEND)
         .thresholds(Thresholds::always(Color::Measured).then(0.9, Color::Good).then(1.1, Color::Warning))
         .size(12, 9)
 }
 
 fn values() -> Panel {
-    let of = |what: &str| format!("max by (metric) (plimsoll_hpa_metric_{what})");
+    let of = |what: &str| format!("max by ({METRIC}) (plimsoll_hpa_metric_{what})");
     let description = "What Plimsoll answers now, what the autoscaler says it saw, and what it aims at; per pod where the \
                        target is an average. CPU and memory come from elsewhere, and have no value here.";
     Panel::lines("Value, seen and target", description)
-        .query(of("value"), "{{metric}} value")
-        .query(of("seen"), "{{metric}} seen")
-        .query(of("target"), "{{metric}} target")
+        .query(of("value"), format!("{LEGEND} value"))
+        .query(of("seen"), format!("{LEGEND} seen"))
+        .query(of("target"), format!("{LEGEND} target"))
 }
 
 fn ages() -> Panel {
@@ -105,19 +108,22 @@ fn ages() -> Panel {
                        is gone when the sample is too old to be used.";
     Panel::lines("Age of the values", description)
         .measured(Measure::Seconds)
-        .query("max by (metric) (plimsoll_hpa_metric_age_seconds)", "{{metric}}")
+        .query(format!("max by ({METRIC}) (plimsoll_hpa_metric_age_seconds)"), LEGEND)
         .thresholds(too_old())
 }
 
 fn metrics() -> Panel {
-    let of = |what: &str| format!("max by ({METRIC}) (plimsoll_hpa_metric_{what})");
+    let of = |what: &str| format!("max by ({METRIC}, target_type) (plimsoll_hpa_metric_{what})");
     Panel::table("Metrics", "What the autoscaler asks for, what Plimsoll answers and what the autoscaler saw last.")
         .query(of("target"), "")
         .query(of("value"), "")
         .query(of("seen"), "")
         .query(of("age_seconds"), "")
         .query(of("available"), "")
+        .column(Column::label("type", "Type"))
         .column(Column::label("metric", "Metric"))
+        .column(Column::label("object", "Object"))
+        .column(Column::label("selector", "Selector"))
         .column(Column::label("target_type", "Target type"))
         .column(Column::numbers(0, "Target", Measure::Count))
         .column(Column::numbers(1, "Value", Measure::Count))
@@ -145,7 +151,7 @@ fn conditions() -> Panel {
 
 fn available() -> Panel {
     Panel::timeline("Metrics available", "Whether Plimsoll had a value of each metric that the autoscaler asks for.")
-        .query("max by (metric) (plimsoll_hpa_metric_available)", "{{metric}}")
+        .query(format!("max by ({METRIC}) (plimsoll_hpa_metric_available)"), LEGEND)
         .states(&YES_OR_NO)
         .size(12, 7)
 }
@@ -154,10 +160,11 @@ fn available() -> Panel {
 fn all() -> Panel {
     let link =
         Link::to("plimsoll-hpa", "Why did it scale?").with_cell("hpa_namespace", "Namespace").with_cell("hpa", "HPA");
-    let pressure = format!(
-        "{HPA} (plimsoll_hpa_metric_value / plimsoll_hpa_metric_target) \
-         or {HPA} (plimsoll_hpa_metric_seen / plimsoll_hpa_metric_target)"
-    );
+    let link = link.keeping(OF_PLIMSOLL);
+    let each = format!("max by (hpa_namespace, hpa, {METRIC})");
+    let of = |what: &str| format!("{each} (plimsoll_hpa_metric_{what} / plimsoll_hpa_metric_target)");
+    let pressure = format!("{HPA} ({} or {})", of("value"), of("seen"));
+    let missing = format!("sum by (hpa_namespace, hpa) ({each} (1 - plimsoll_hpa_metric_available))");
     Panel::table("All autoscalers", "One row for each. A click on a name shows that autoscaler above.")
         .of_all()
         .query(format!("{HPA} (plimsoll_hpa_current_replicas)"), "")
@@ -165,10 +172,7 @@ fn all() -> Panel {
         .query(format!("{HPA} (plimsoll_hpa_min_replicas)"), "")
         .query(format!("{HPA} (plimsoll_hpa_max_replicas)"), "")
         .query(pressure, "")
-        .query(
-            "sum by (hpa_namespace, hpa) (max by (hpa_namespace, hpa, metric) (1 - plimsoll_hpa_metric_available))",
-            "",
-        )
+        .query(missing, "")
         .query(format!("time() - {HPA} (plimsoll_hpa_last_scale_timestamp_seconds)"), "")
         .column(Column::label("hpa_namespace", "Namespace"))
         .column(Column::label("hpa", "HPA").link(link))

@@ -16,7 +16,7 @@ pub(super) fn dashboard() -> Dashboard {
 fn readiness() -> Panel {
     let state = |state: &str| format!(r#"max by (check) (plimsoll_readiness{{state="{state}"}})"#);
     Panel::timeline("Readiness", "The worst state of each check among the replicas, as /readyz has it.")
-        .query(format!("{} + 2 * {}", state("degraded"), state("not_ready")), "{{check}}")
+        .query(format!("clamp_max({} + 2 * {}, 2)", state("degraded"), state("not_ready")), "{{check}}")
         .states(&READINESS)
 }
 

@@ -36,11 +36,15 @@ impl Dashboard {
             "fiscalYearStartMonth": 0,
             "liveNow": false,
             "weekStart": "",
-            "links": [link::menu("Plimsoll", About::Plimsoll.tag()), link::menu("Platform", About::Platform.tag())],
+            "links": [self.menu("Plimsoll", About::Plimsoll), self.menu("Platform", About::Platform)],
             "annotations": {"list": self.annotations_json(catalog)?},
             "templating": {"list": self.variables_json(catalog)?},
             "panels": self.panels_json(catalog)?
         }))
+    }
+
+    fn menu(&self, title: &str, about: About) -> Value {
+        link::menu(title, about.tag(), self.about == about)
     }
 
     fn annotations_json(&self, catalog: &Catalog) -> Result<Vec<Value>, Problem> {

@@ -11,13 +11,18 @@ pub struct Link {
     pub uid: Text,
     /// Variables to set there, with what to: text with Grafana's variables, as `${__field.labels.hpa}`.
     pub variables: Vec<(Text, Text)>,
+    /// Variables that are to be there what they are here.
+    pub kept: &'static [&'static str],
 }
+
+/// What all dashboards about Plimsoll have.
+pub(super) const OF_PLIMSOLL: &[&str] = &["job", "instance"];
 
 // === impl Link ===
 
 impl Link {
     pub fn to(uid: impl Into<Text>, title: impl Into<Text>) -> Self {
-        Self { title: title.into(), uid: uid.into(), variables: Vec::new() }
+        Self { title: title.into(), uid: uid.into(), variables: Vec::new(), kept: &[] }
     }
 
     /// With a variable there set to what the series has as this label.
@@ -32,9 +37,16 @@ impl Link {
         self
     }
 
+    /// With what is chosen of these variables, which both have.
+    pub fn keeping(self, variables: &'static [&'static str]) -> Self {
+        Self { kept: variables, ..self }
+    }
+
     /// Relative to Grafana's own address, which sees to a path in front of it.
     pub(super) fn address(&self) -> String {
-        let variables: String = self.variables.iter().map(|(name, value)| format!("&var-{name}={value}")).collect();
+        let set = self.variables.iter().map(|(name, value)| format!("&var-{name}={value}"));
+        let kept = self.kept.iter().map(|name| format!("&${{{name}:queryparam}}"));
+        let variables: String = kept.chain(set).collect();
         format!("/d/{}?${{__url_time_range}}&var-datasource=${{datasource}}{variables}", self.uid)
     }
 
@@ -43,14 +55,15 @@ impl Link {
     }
 }
 
-/// A menu of all dashboards with a tag.
-pub(super) fn menu(title: &str, tag: &str) -> Value {
+/// A menu of all dashboards with a tag. What was chosen goes along where they have the same variables: a job of Plimsoll is
+/// none of the platform.
+pub(super) fn menu(title: &str, tag: &str, keeps_choice: bool) -> Value {
     json!({
         "title": title,
         "type": "dashboards",
         "tags": [tag],
         "asDropdown": true,
-        "includeVars": true,
+        "includeVars": keeps_choice,
         "keepTime": true,
         "targetBlank": false,
         "icon": "external link",
@@ -64,10 +77,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_keeps_the_time_and_the_data_source() {
+    fn a_link_keeps_the_time_the_data_source_and_what_both_have() {
         let link = Link::to("plimsoll-hpa", "Why").with_label("hpa", "hpa").with_cell("hpa_namespace", "Namespace");
+        let link = link.keeping(OF_PLIMSOLL);
         let expected = "/d/plimsoll-hpa?${__url_time_range}&var-datasource=${datasource}\
-                        &var-hpa=${__field.labels.hpa}&var-hpa_namespace=${__data.fields.Namespace}";
+                        &${job:queryparam}&${instance:queryparam}&var-hpa=${__field.labels.hpa}&var-hpa_namespace=${__data.fields.Namespace}";
         assert_eq!(link.address(), expected);
     }
 }

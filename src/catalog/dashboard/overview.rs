@@ -1,5 +1,6 @@
 //! Is Plimsoll healthy, and does it keep what it promises?
 
+use crate::catalog::dashboard::link::OF_PLIMSOLL;
 use crate::catalog::dashboard::{Color, Dashboard, Link, Measure, Panel, Thresholds};
 
 /// States of a readiness check, as numbers that grow with how bad they are.
@@ -40,7 +41,7 @@ fn ready() -> Panel {
         .measured(Measure::State)
         .query_now(r#"max(plimsoll_readiness{state="degraded"} or 2 * plimsoll_readiness{state="not_ready"})"#, "")
         .states(&READINESS)
-        .link(Link::to("plimsoll-internals", "Which check"))
+        .link(Link::to("plimsoll-internals", "Which check").keeping(OF_PLIMSOLL))
 }
 
 fn availability() -> Panel {
@@ -48,7 +49,7 @@ fn availability() -> Panel {
         .measured(Measure::Share)
         .query_now(format!("1 - {ERRORS} / {REQUESTS}"), "")
         .thresholds(Thresholds::below(0.9995, 0.999))
-        .link(Link::to("plimsoll-api", "Which requests failed"))
+        .link(Link::to("plimsoll-api", "Which requests failed").keeping(OF_PLIMSOLL))
 }
 
 fn budget() -> Panel {
@@ -66,7 +67,7 @@ fn missing() -> Panel {
     Panel::stat("Metrics missing for HPAs", description)
         .query("sum(max by (hpa_namespace, hpa, type, metric) (1 - plimsoll_hpa_metric_available))", "")
         .thresholds(Thresholds::always(Color::Good).then(1.0, Color::Critical))
-        .link(Link::to("plimsoll-hpa", "Which autoscalers"))
+        .link(Link::to("plimsoll-hpa", "Which autoscalers").keeping(OF_PLIMSOLL))
 }
 
 fn fresh() -> Panel {
@@ -74,7 +75,7 @@ fn fresh() -> Panel {
         .measured(Measure::Share)
         .query(r#"sum(plimsoll_source_targets{state="fresh"}) / sum(plimsoll_source_targets)"#, "")
         .thresholds(Thresholds::below(0.99, 0.9))
-        .link(Link::to("plimsoll-sources", "Which sources"))
+        .link(Link::to("plimsoll-sources", "Which sources").keeping(OF_PLIMSOLL))
 }
 
 fn burn() -> Panel {
@@ -118,7 +119,7 @@ fn targets() -> Panel {
                        Stale: none is fresh. New: not scraped yet.";
     Panel::stack("Targets by state", description)
         .query("sum by (state) (max by (scrape_job, state) (plimsoll_source_targets))", "{{state}}")
-        .link(Link::to("plimsoll-sources", "Which sources"))
+        .link(Link::to("plimsoll-sources", "Which sources").keeping(OF_PLIMSOLL))
 }
 
 fn autoscalers() -> Panel {
@@ -126,7 +127,7 @@ fn autoscalers() -> Panel {
     Panel::stack("Metrics that HPAs ask for", "Those that Plimsoll has a value of, and those that it has none of.")
         .query(format!("sum({metric} (plimsoll_hpa_metric_available))"), "available")
         .query(format!("sum({metric} (1 - plimsoll_hpa_metric_available))"), "missing")
-        .link(Link::to("plimsoll-hpa", "Which autoscalers"))
+        .link(Link::to("plimsoll-hpa", "Which autoscalers").keeping(OF_PLIMSOLL))
 }
 
 fn reachable() -> Panel {
@@ -136,7 +137,7 @@ fn reachable() -> Panel {
         .measured(Measure::State)
         .query_now("min(plimsoll_apiservice_available)", "")
         .states(&YES_OR_NO)
-        .link(Link::to("plimsoll-api", "Which API"))
+        .link(Link::to("plimsoll-api", "Which API").keeping(OF_PLIMSOLL))
 }
 
 fn certificate() -> Panel {
@@ -162,7 +163,7 @@ fn watches() -> Panel {
         .measured(Measure::State)
         .query_now("min(plimsoll_kubernetes_watch_up)", "")
         .states(&YES_OR_NO)
-        .link(Link::to("plimsoll-internals", "Which watch"))
+        .link(Link::to("plimsoll-internals", "Which watch").keeping(OF_PLIMSOLL))
 }
 
 fn age() -> Panel {
@@ -170,7 +171,7 @@ fn age() -> Panel {
         .measured(Measure::Seconds)
         .query_now("time() - min(plimsoll_source_last_success_timestamp_seconds)", "")
         .thresholds(Thresholds::above(60.0, 300.0))
-        .link(Link::to("plimsoll-sources", "Which source"))
+        .link(Link::to("plimsoll-sources", "Which source").keeping(OF_PLIMSOLL))
 }
 
 fn over_limit() -> Panel {

@@ -74,7 +74,7 @@ fn requests() -> Panel {
     Panel::lines("Requests by workload", "Requests per second to each service.")
         .measured(Measure::RequestsPerSecond)
         .query(format!("sum by (workload) ({REQUESTS})"), "{{workload}}")
-        .link(Link::to("platform-resources", "What it uses").with_label("workload", "workload"))
+        .link(Link::to("platform-resources", "What it uses").with_label("workload", "workload").keeping(&["namespace"]))
 }
 
 fn codes() -> Panel {
