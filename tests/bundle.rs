@@ -152,6 +152,44 @@ fn what_is_generated_is_there_until_somebody_changes_it() {
 }
 
 #[test]
+fn a_record_cannot_remove_what_is_outside_of_the_folder() {
+    let scene = Scene::new();
+    let generate = || scene.run(&["generate", "--output", "checkout"]);
+    assert_eq!(generate().code, Some(0));
+    std::fs::write(scene.path("victim.txt"), "mine").expect("written");
+    let record = scene.path("checkout/deploy/monitoring/artifacts.json");
+    let mut manifest: Value = serde_json::from_slice(&std::fs::read(&record).expect("a record")).expect("JSON");
+    let victim = json!({"name": "../victim.txt", "kind": "other", "sha256": sha256(b"mine"), "version": "1.0.0"});
+    manifest["files"].as_array_mut().expect("files").insert(0, victim);
+    std::fs::write(&record, manifest.to_string()).expect("written");
+    let refused = generate();
+    let what = "artifacts.json: file \"../victim.txt\": the path leads out of the folder";
+    assert!(refused.code == Some(1) && refused.stderr.contains(what), "{refused:?}");
+    assert!(scene.path("victim.txt").exists());
+    let verified = scene.run(&["verify", "checkout"]);
+    assert!(verified.code == Some(1) && verified.stdout.contains(what), "{verified:?}");
+}
+
+#[test]
+fn an_output_takes_the_place_of_nothing_but_itself() {
+    let scene = Scene::new();
+    std::fs::write(scene.path("next.tar.gz.new"), "mine").expect("written");
+    std::os::unix::fs::symlink("bundle.tar.gz", scene.path("current.tar.gz")).expect("a link");
+    for output in ["next.tar.gz", "current.tar.gz"] {
+        assert_eq!(scene.run(&["bundle", "--output", output]).code, Some(0));
+    }
+    assert_eq!(std::fs::read(scene.path("next.tar.gz.new")).expect("it is there"), b"mine");
+    let [next, bundle] = ["next.tar.gz", "bundle.tar.gz"].map(|name| std::fs::read(scene.path(name)).expect("a file"));
+    assert!(scene.path("current.tar.gz").is_symlink() && next == bundle, "the link leads to the bundle");
+    assert_eq!(scene.names(), ["bundle.tar.gz", "current.tar.gz", "next.tar.gz", "next.tar.gz.new"]);
+    for device in ["/dev/full", "/dev/stdout"] {
+        let refused = scene.run(&["bundle", "--output", device]);
+        let what = format!("{device}: it is a device or a pipe, expected a file");
+        assert!(refused.code == Some(1) && refused.stderr.contains(&what), "{refused:?}");
+    }
+}
+
+#[test]
 fn what_is_committed_is_what_is_generated() {
     let ended = plimsoll(Path::new(env!("CARGO_MANIFEST_DIR")), &["generate", "--check"]);
     assert_eq!(ended.code, Some(0), "{ended:?}");

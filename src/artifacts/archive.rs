@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn nothing_leads_out_of_an_archive() {
-        let leads = "the path leads out of the archive, or is no plain path";
+        let leads = "the path leads out of the folder, or is no plain path";
         for path in ["../../etc/passwd", "/etc/passwd", "a/../../b"] {
             assert_eq!(refused(&hostile(path, EntryType::Regular, None)), format!("x.tar.gz: {path}: {leads}"));
         }

@@ -65,12 +65,13 @@ impl Bundle {
     /// # Errors
     /// All that does not agree with its record.
     pub fn of_checkout(path: &Path) -> Result<Self, Vec<Refusal>> {
-        let manifest = Folder(path.to_owned()).record().map_err(|refusal| vec![refusal])?;
+        let folder = Folder(path.to_owned());
+        let manifest = folder.record().map_err(|refusal| vec![refusal])?;
         let none = || vec![Refusal::new(path.display(), format!("it has no {RECORD}"))];
         let manifest = manifest.ok_or_else(none)?;
         let mut contents = Contents::default();
         for file in &manifest.files {
-            let place = path.join(&file.name);
+            let place = folder.place(&file.name).map_err(|error| vec![Refusal::new(path.display(), error)])?;
             if place.is_file() {
                 let bytes = read_bounded(&place, SIZE_MAX).map_err(|refusal| vec![refusal])?;
                 contents.add(&file.name, bytes).map_err(|what| vec![Refusal::new(place.display(), what)])?;

@@ -8,14 +8,13 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
+use crate::artifacts::output::Beside;
+use crate::artifacts::refusal::is_printable;
 use crate::artifacts::{Digest, Refusal};
 
 /// Bytes by path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contents(pub BTreeMap<String, Vec<u8>>);
-
-/// A folder that is not whole yet; it is removed, unless it becomes what it is for.
-struct Beside(PathBuf);
 
 /// All artifacts are below 2 MB; this bounds what a hostile archive or a wrong folder takes of memory.
 pub const SIZE_MAX: u64 = 64 << 20;
@@ -80,9 +79,11 @@ impl Contents {
     /// When the folder has something, or cannot be written. Nothing remains of what was written.
     pub fn unpack(&self, folder: &Path) -> Result<(), Refusal> {
         check_free(folder)?;
-        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
-        let name = name.ok_or_else(|| Refusal::new(folder.display(), "it has no name that a new folder could take"))?;
-        let beside = Beside(folder.with_file_name(format!(".{name}.{}.new", std::process::id())));
+        let (Some(parent), Some(_)) = (folder.parent(), folder.file_name()) else {
+            return Err(Refusal::new(folder.display(), "it has no name that a new folder could take"));
+        };
+        let made = fs::create_dir_all(parent).and_then(|()| Beside::make(parent, |path| fs::create_dir(path)));
+        let (beside, ()) = made.map_err(Refusal::at(folder.display()))?;
         for (path, bytes) in &self.0 {
             let file = beside.0.join(path);
             let parent = file.parent().expect("it is within a folder");
@@ -96,15 +97,6 @@ impl Contents {
     /// As `sha256sum --check` reads it.
     pub fn sums(&self) -> String {
         self.0.iter().map(|(path, bytes)| format!("{}  {path}\n", Digest::of(bytes).hex())).collect()
-    }
-}
-
-// === impl Beside ===
-
-impl Drop for Beside {
-    fn drop(&mut self) {
-        // When it has become the folder, there is none of that name.
-        drop(fs::remove_dir_all(&self.0));
     }
 }
 
@@ -138,11 +130,32 @@ pub fn read_bounded(path: &Path, size_max: u64) -> Result<Vec<u8>, Refusal> {
 }
 
 /// Whether a path stays where it is put, on every machine.
-fn check(path: &str) -> Result<(), String> {
+///
+/// # Errors
+/// When it leads elsewhere, is of no plain characters, or hides.
+pub fn check(path: &str) -> Result<(), String> {
     let is_plain = |part: Component<'_>| matches!(part, Component::Normal(_));
-    let is_odd = path.is_empty() || path.split('/').any(str::is_empty) || path.contains(['\\', '\0', '\n']);
+    let is_odd = path.split('/').any(str::is_empty) || path.contains(['\\', ':']) || !is_printable(path);
     if is_odd || !Path::new(path).components().all(is_plain) || path.split('/').any(|part| part == ".") {
-        return Err("the path leads out of the archive, or is no plain path".to_owned());
+        return Err("the path leads out of the folder, or is no plain path".to_owned());
+    }
+    // What git, editors and shells read by themselves: `.git/hooks`, `.envrc`.
+    if path.split('/').any(|part| part.starts_with('.')) {
+        return Err("the path has a name that begins with a dot, which no artifact has".to_owned());
+    }
+    Ok(())
+}
+
+/// Whether paths are different files where capitals do not matter, too.
+///
+/// # Errors
+/// The two that are one file there.
+pub fn check_twins<'a>(paths: impl Iterator<Item = &'a str>) -> Result<(), (&'a str, &'a str)> {
+    let mut known = BTreeMap::new();
+    for path in paths {
+        if let Some(other) = known.insert(path.to_lowercase(), path) {
+            return Err((other, path));
+        }
     }
     Ok(())
 }
@@ -159,12 +172,21 @@ mod tests {
 
     #[test]
     fn paths_stay_within() {
-        for bad in ["", "/etc/passwd", "../a", "a/../../b", "a/./b", "a//b", "a/", "a\\b", "a\nb", "."] {
+        for bad in ["", "/etc/passwd", "../a", "a/../../b", "a/./b", "a//b", "a/", "a\\b", "a\nb", ".", "C:a"] {
             assert!(Contents::default().add(bad, Vec::new()).is_err(), "{bad:?}");
         }
-        for good in ["a", "a/b.json", "a/..b", ".a"] {
+        for bad in [".git/hooks/post-checkout", ".a", "a/.b", "a/..b", "a\u{1b}[2Jb", "a\u{202e}b"] {
+            assert!(Contents::default().add(bad, Vec::new()).is_err(), "{bad:?}");
+        }
+        for good in ["a", "a/b.json", "a/b..c", "ä b"] {
             assert!(Contents::default().add(good, Vec::new()).is_ok(), "{good:?}");
         }
+    }
+
+    #[test]
+    fn paths_are_different_where_capitals_do_not_matter() {
+        assert_eq!(check_twins(["a/b", "a/c"].into_iter()), Ok(()));
+        assert_eq!(check_twins(["A/b", "a/B", "a/c"].into_iter()), Err(("A/b", "a/B")));
     }
 
     #[test]

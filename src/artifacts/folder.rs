@@ -1,13 +1,14 @@
 //! A folder that has the files of a catalogue, and may have others: a checkout.
 //!
 //! Beside the files is a record of them, the manifest. With it a file that is made no more is told from one that somebody put
-//! there: only what is exactly as it was generated is ever removed.
+//! there: only what is exactly as it was generated is ever removed. Nothing is read, written or removed outside of the folder,
+//! whatever the record says and wherever links in the folder lead.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::artifacts::{Digest, Manifest, Refusal};
+use crate::artifacts::{Digest, Manifest, Refusal, write};
 use crate::catalog::Files;
 
 /// Where files are, or will be: the root of a checkout.
@@ -40,7 +41,24 @@ impl Folder {
     /// # Errors
     /// When a file cannot be written; those before it are.
     pub fn write(&self, files: &Files) -> io::Result<()> {
-        files.0.iter().try_for_each(|(path, text)| write(&self.0.join(path), text.as_bytes()))
+        let places: Vec<_> = files.0.keys().map(|path| self.place(path)).collect::<Result<_, _>>()?;
+        places.iter().zip(files.0.values()).try_for_each(|(place, text)| write(place, text.as_bytes()))
+    }
+
+    /// Where a file is.
+    ///
+    /// # Errors
+    /// When a symbolic link on the way leads out of the folder, or nowhere.
+    pub fn place(&self, path: &str) -> io::Result<PathBuf> {
+        let parts = Path::new(path).ancestors().filter(|part| !part.as_os_str().is_empty());
+        for link in parts.map(|part| self.0.join(part)).filter(|part| part.is_symlink()) {
+            let root = fs::canonicalize(&self.0).map_err(|error| named(&self.0, &error))?;
+            if !fs::canonicalize(&link).is_ok_and(|leads| leads.starts_with(root)) {
+                let what = format!("the symbolic link {} leads out of the folder", link.display());
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+            }
+        }
+        Ok(self.0.join(path))
     }
 
     /// What differs from these files, in order.
@@ -99,7 +117,7 @@ impl Folder {
     pub fn remove(&self, stale: &[Difference]) -> io::Result<()> {
         for difference in stale {
             let Difference::Stale(path) = difference else { continue };
-            let file = self.0.join(path);
+            let file = self.place(path)?;
             fs::remove_file(&file).map_err(|error| named(&file, &error))?;
             let folders = Path::new(path).ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
             // The first that has something ends it.
@@ -109,28 +127,12 @@ impl Folder {
     }
 
     fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(self.0.join(path)) {
+        match fs::read(self.place(path)?) {
             Ok(there) => Ok(Some(there)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io::Error::new(error.kind(), format!("{path}: {error}"))),
         }
     }
-}
-
-/// Writes a file whole or not at all, unless it is there already.
-///
-/// # Errors
-/// When it cannot be written; what was there is there still.
-pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if fs::read(path).is_ok_and(|there| there == bytes) {
-        return Ok(());
-    }
-    fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(|error| named(path, &error))?;
-    let beside = path.with_added_extension("new");
-    fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path)).map_err(|error| {
-        drop(fs::remove_file(&beside));
-        named(path, &error)
-    })
 }
 
 fn named(path: &Path, error: &io::Error) -> io::Error {
@@ -184,12 +186,30 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_written_leaves_nothing_beside_it() {
-        let root = tempfile::tempdir().expect("a folder");
-        fs::create_dir_all(root.path().join("a.json/within")).expect("a folder");
-        let error = write(&root.path().join("a.json"), b"{}").expect_err("there is a folder");
-        assert!(error.to_string().contains("a.json"), "{error}");
-        assert_eq!(fs::read_dir(root.path()).expect("a folder").count(), 1);
+    fn nothing_happens_where_a_link_leads_out_of_the_folder() {
+        let ((root, folder, record), outside) = (self::folder(), tempfile::tempdir().expect("a folder"));
+        let runbook = "alert-rules/runbooks/QueueLong.md";
+        let stale = folder.stale(&record, &without(runbook)).expect("it can be read");
+        let runbooks = root.path().join("alert-rules/runbooks");
+        fs::rename(&runbooks, outside.path().join("runbooks")).expect("moved");
+        std::os::unix::fs::symlink(outside.path().join("runbooks"), &runbooks).expect("a link");
+        let refused = |done: io::Result<()>| {
+            let what = done.expect_err("refused").to_string();
+            assert!(what.ends_with("alert-rules/runbooks leads out of the folder"), "{what}");
+        };
+        refused(folder.remove(&stale));
+        refused(folder.stale(&record, &without(runbook)).map(drop));
+        let mut other = samples::files();
+        other.0.insert(runbook.to_owned(), "other".to_owned());
+        refused(folder.write(&other));
+        let kept = fs::read_to_string(outside.path().join("runbooks/QueueLong.md")).expect("it is there");
+        assert_eq!(kept, samples::files().0[runbook]);
+        // One within the folder is no way out.
+        fs::remove_file(&runbooks).expect("removed");
+        fs::create_dir(root.path().join("texts")).expect("a folder");
+        std::os::unix::fs::symlink(root.path().join("texts"), &runbooks).expect("a link");
+        folder.write(&other).expect("written");
+        assert_eq!(fs::read_to_string(root.path().join("texts/QueueLong.md")).expect("it is there"), "other");
     }
 
     #[test]

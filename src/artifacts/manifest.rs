@@ -9,6 +9,8 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::artifacts::bundle::{MANIFEST, SUMS};
+use crate::artifacts::contents::{check, check_twins};
 use crate::artifacts::kind::{is_dashboard, is_rules};
 use crate::artifacts::{Dashboard, Digest, Kind, Query, Refusal, Rules};
 use crate::catalog::{Catalog, Files, Metric};
@@ -131,7 +133,7 @@ impl Manifest {
     }
 
     /// # Errors
-    /// When it is no manifest, or one of a newer format.
+    /// When it is no manifest, or one of a newer format, or names files that lead elsewhere.
     pub fn read(place: &str, text: &[u8]) -> Result<Self, Refusal> {
         let tree: Value = serde_json::from_slice(text).map_err(|error| Refusal::new(place, error))?;
         match tree["schemaVersion"].as_u64() {
@@ -144,7 +146,22 @@ impl Manifest {
             Some(_) => {}
             None => return Err(Refusal::new(place, "it has no schemaVersion, so it is no manifest of artifacts")),
         }
-        serde_json::from_value(tree).map_err(|error| Refusal::new(place, error))
+        let manifest: Self = serde_json::from_value(tree).map_err(|error| Refusal::new(place, error))?;
+        manifest.check_paths().map_err(|what| Refusal::new(place, what))?;
+        Ok(manifest)
+    }
+
+    /// Files are read, compared and removed by these paths.
+    fn check_paths(&self) -> Result<(), String> {
+        let names = || self.files.iter().map(|file| file.name.as_str());
+        if let Some((name, what)) = names().find_map(|name| Some((name, check(name).err()?))) {
+            return Err(format!("file {name:?}: {what}"));
+        }
+        if let Some((before, after)) = names().zip(names().skip(1)).find(|(before, after)| before >= after) {
+            return Err(format!("file {after:?} is there twice, or not in order: it follows {before:?}"));
+        }
+        check_twins(names().chain([MANIFEST, SUMS]))
+            .map_err(|(one, other)| format!("files {one:?} and {other:?} are one file where capitals do not matter"))
     }
 
     /// As it is written.

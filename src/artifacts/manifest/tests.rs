@@ -93,3 +93,23 @@ fn a_manifest_of_a_newer_format_is_not_guessed_at() {
     assert!(refused("{").contains("EOF"), "{}", refused("{"));
     assert!(refused(r#"{"schemaVersion": 1}"#).contains("missing field"));
 }
+
+#[test]
+fn a_manifest_names_no_files_that_lead_elsewhere_or_are_one_file() {
+    let good = manifest(&samples::files()).expect("a manifest").text();
+    let with = |name: &str| good.replace("\"name\": \"alert-rules/alerts.yaml\"", &format!("\"name\": {name:?}"));
+    let refused = |name: &str| Manifest::read("m", with(name).as_bytes()).expect_err(name).to_string();
+    for name in ["../victim.txt", "/etc/passwd", "alert-rules/../../a", "C:\\a"] {
+        let expected = format!("m: file {name:?}: the path leads out of the folder, or is no plain path");
+        assert_eq!(refused(name), expected);
+    }
+    assert_eq!(
+        refused(".git/hooks/post-checkout"),
+        "m: file \".git/hooks/post-checkout\": the path has a name that begins with a dot, which no artifact has"
+    );
+    let twins =
+        "m: files \"Dashboards/queues.json\" and \"dashboards/queues.json\" are one file where capitals do not matter";
+    assert_eq!(refused("Dashboards/queues.json"), twins);
+    assert!(refused("ARTIFACTS.JSON").contains("where capitals do not matter"), "{}", refused("ARTIFACTS.JSON"));
+    assert!(refused("z").contains("not in order"), "{}", refused("z"));
+}

@@ -8,7 +8,7 @@ use clap::Parser;
 
 use super::{COULD_NOT_WORK, opened};
 use crate::artifacts::verify::{all_queries, plimsoll, prometheus::Prometheus};
-use crate::artifacts::{Bundle, Digest, Refusal};
+use crate::artifacts::{Bundle, Digest, Refusal, SIZE_MAX, read_bounded};
 use crate::cli::{complain, print};
 use crate::clock::Clock;
 use crate::config::{ClientConfig, ClientTls, Credentials, SecretText, check_url};
@@ -90,7 +90,7 @@ async fn examined(args: &Args) -> Outcome {
 }
 
 fn check_digest(path: &Path, expected: &Digest) -> Result<Option<Refusal>, Refusal> {
-    let found = Digest::of(&std::fs::read(path).map_err(Refusal::at(path.display()))?);
+    let found = Digest::of(&read_bounded(path, SIZE_MAX)?);
     let what = || Refusal::new(path.display(), format!("expected {expected}, found {found}"));
     Ok((found != *expected).then(what))
 }
