@@ -41,9 +41,6 @@ fn down() -> Alert {
 }
 
 fn errors() -> Alert {
-    // Five failures at least: of a few requests one is many per cent.
-    let over =
-        |limit: &str| format!("workload:http_errors:ratio_rate5m > {limit} and workload:http_errors:rate5m * 300 >= 5");
     About {
         service: "platform",
         name: "PlatformErrorRateHigh",
@@ -54,11 +51,13 @@ fn errors() -> Alert {
          server error.",
     }
     .fires(
-        [Condition::critical(over("0.05"), "5m"), Condition::warning(over("0.01"), "5m")],
+        // Five failures at least: of a few requests one is many per cent.
+        [Condition::warning("workload:http_errors:ratio_rate5m > 0.01 and workload:http_errors:rate5m * 300 >= 5", "5m")],
         Runbook::new(
-            "More than 1 % (warning) or 5 % (critical) of the requests of 5 minutes were answered with a code 5xx. The \
-             objective of the platform is less than 1 %.",
-            "Users see errors. PlatformAvailabilityBurn says how much of the month's budget this costs.",
+            "More than 1 % of the requests of 5 minutes were answered with a code 5xx. The objective of the platform is \
+             less than 1 %.",
+            "Users see errors. Once enough of the month's budget is lost, PlatformAvailabilityBurn wakes somebody and \
+             mutes this alert: one fault is told of once.",
             [
                 "Dashboard platform-service-level: which route and code; 502 and 503 are pods that go or do not \
                  listen, 504 what takes too long, 500 the service itself.",
@@ -122,7 +121,7 @@ fn p99() -> Alert {
                       humanizeDuration }}; it should be 5 s.",
     }
     .fires(
-        [Condition::critical(
+        [Condition::warning(
             "workload:http_request_duration_seconds:p99_rate5m > 5 and workload:http_requests:rate5m * 300 >= 100",
             "10m",
         )],
