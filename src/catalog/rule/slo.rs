@@ -13,6 +13,8 @@ pub(super) struct Service {
     /// Middle of the names of its series, `level:THIS:rate5m`.
     pub requests: &'static str,
     pub errors: &'static str,
+    /// The histogram of the time they take.
+    pub duration: &'static str,
     /// What the requests go to, in a sentence.
     pub what: &'static str,
 }
@@ -41,6 +43,7 @@ pub(super) const PLIMSOLL: Service = Service {
     by: "job, namespace",
     requests: "plimsoll_api_requests",
     errors: "plimsoll_api_errors",
+    duration: "plimsoll_api_request_duration_seconds",
     what: "Plimsoll's metrics APIs",
 };
 
@@ -50,6 +53,7 @@ pub(super) const PLATFORM: Service = Service {
     by: "job, namespace, workload",
     requests: "http_requests",
     errors: "http_errors",
+    duration: "http_request_duration_seconds",
     what: "a service",
 };
 
@@ -78,6 +82,11 @@ pub(super) const WINDOWS: [&str; 7] = ["5m", "30m", "1h", "2h", "6h", "1d", "3d"
 // === impl Service ===
 
 impl Service {
+    /// Middle of the name of the series of requests that the histogram has.
+    pub(super) fn timed(&self) -> String {
+        format!("{}_count", self.duration)
+    }
+
     /// Middle of the name of the series of requests that took longer.
     pub(super) fn over(&self, bound: Bound) -> String {
         format!("{}_over_{}s", self.requests, bound.seconds)
