@@ -12,7 +12,8 @@ use crate::config::{Combine, Definition, Selection, Shape, Sharing, Side};
 #[derive(Clone, Debug)]
 pub struct Defined {
     pub definition: Arc<Definition>,
-    /// The value of each workload, with the labels job and namespace; over the window of the definition.
+    /// The value of each workload, with the labels job and namespace; over the window of the definition, and two minutes at
+    /// least.
     pub expression: Expression,
     /// The same for panels: rates are over as long as a panel resolves.
     pub panel: Expression,
@@ -20,6 +21,10 @@ pub struct Defined {
 
 /// What tells workloads apart in every Prometheus; a job without namespaces has an empty one.
 const OF_WORKLOAD: &str = "job, namespace";
+
+/// Rates in rules are over this long at least, whatever the window of the definition: a Prometheus that scrapes once a minute
+/// has to have two samples in it.
+const WINDOW_MIN: Duration = Duration::from_mins(2);
 
 /// As long as a panel resolves, and at least four scrapes.
 const RESOLUTION: &str = "$__rate_interval";
@@ -56,8 +61,8 @@ impl Defined {
     }
 
     fn new(catalog: &Catalog, definition: &Arc<Definition>) -> Result<Self, Problem> {
-        let window = definition.shape.window().unwrap_or(Duration::ZERO);
-        let expression = catalog.expression(&query(&definition.shape, &format!("{}s", window.as_secs().max(1))))?;
+        let window = definition.shape.window().unwrap_or_default().max(WINDOW_MIN);
+        let expression = catalog.expression(&query(&definition.shape, &format!("{}s", window.as_secs())))?;
         let panel = catalog.expression(&query(&definition.shape, RESOLUTION))?;
         Ok(Self { definition: definition.clone(), expression, panel })
     }
@@ -188,16 +193,16 @@ mod tests {
             ("queue: {series: q, sharing: partitioned}", "sum by (job, namespace) (q)"),
             ("queue: {series: q, sharing: shared}", "max by (job, namespace) (sum by (job, namespace, instance) (q))"),
             (
-                r#"rate: {counter: r_total, match: 'code!~"5..",route="/\\"', window: 2m}"#,
-                r#"sum by (job, namespace) (rate(r_total{code!~"5..",route="/\\"}[120s]))"#,
+                r#"rate: {counter: r_total, match: 'code!~"5..",route="/\\"', window: 3m}"#,
+                r#"sum by (job, namespace) (rate(r_total{code!~"5..",route="/\\"}[180s]))"#,
             ),
             (
                 "quantile: {histogram: d_seconds, q: 0.95, window: 1m}",
-                "histogram_quantile(0.95, sum by (job, namespace, le) (rate(d_seconds_bucket[60s])))",
+                "histogram_quantile(0.95, sum by (job, namespace, le) (rate(d_seconds_bucket[120s])))",
             ),
             (
                 "ratio: {numerator: {counter: e_total}, denominator: {counter: r_total}, window: 1m}",
-                "sum by (job, namespace) (rate(e_total[60s])) / sum by (job, namespace) (rate(r_total[60s]))",
+                "sum by (job, namespace) (rate(e_total[120s])) / sum by (job, namespace) (rate(r_total[120s]))",
             ),
             (
                 "ratio: {numerator: {gauge: used}, denominator: {gauge: all}}",

@@ -103,7 +103,7 @@ async fn three_faults_arrive_where_they_should_grouped_and_inhibited() {
 
     // Latency: what is slower than 5 s says that it is slower than 2 s.
     let of_p99 = |it: &Notice| it.is("PlatformResponseTimeP99High", &[("workload", "web-dashboard")]);
-    told(&alertmanager, |it| of_p99(it) && it.receiver == "on-call", "answers that take long").await;
+    told(&alertmanager, |it| of_p99(it) && it.receiver == "performance", "answers that take long").await;
     let of_burn =
         |it: &Notice| it.is("PlatformLatencyBurn", &[("workload", "web-dashboard"), ("severity", "critical")]);
     told(&alertmanager, |it| of_burn(it) && it.receiver == "on-call", "a latency that burns its budget").await;

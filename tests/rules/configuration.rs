@@ -1,6 +1,7 @@
 use std::fs;
 
-use serde_json::Value;
+use regex::Regex;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{FILES, alerts, folder, list, read, root, run, text, yaml};
@@ -60,6 +61,50 @@ fn an_alert_is_kept_back_only_by_one_that_is_there() {
         for name in value.split('|').filter(|name| !name.starts_with("Kube")) {
             assert!(known.iter().any(|known| known == name), "{name}");
         }
+    }
+}
+
+#[test]
+fn an_alert_keeps_back_none_that_is_worse() {
+    let configuration = yaml("alert-rules/alertmanager/alertmanager.yaml");
+    let mut alerts: Vec<_> =
+        alerts().iter().map(|rule| (text(rule, "alert").to_owned(), rule["labels"].clone())).collect();
+    // As kubernetes-mixin has them.
+    for name in ["KubeAggregatedAPIDown", "KubeAggregatedAPIErrors", "KubeHpaMaxedOut", "KubeHpaReplicasMismatch"] {
+        alerts.push((name.to_owned(), json!({"severity": "warning", "name": "v1beta1.external.metrics.k8s.io"})));
+    }
+    let rank = |labels: &Value| ["info", "warning", "critical"].iter().position(|it| *it == text(labels, "severity"));
+    let mut pairs = 0;
+    for rule in list(&configuration, "inhibit_rules") {
+        let matching = |key| {
+            let of_rule =
+                |(name, labels): &&(String, Value)| list(rule, key).iter().all(|it| matches(name, labels, it));
+            alerts.iter().filter(of_rule).collect::<Vec<_>>()
+        };
+        let targets = matching("target_matchers");
+        for (source, labels) in matching("source_matchers") {
+            for (target, of_target) in &targets {
+                assert!(rank(labels) >= rank(of_target), "{source} {labels} keeps back {target} {of_target}");
+                pairs += 1;
+            }
+        }
+    }
+    assert!(pairs > 50, "{pairs} alerts keep back others");
+}
+
+/// Whether an alert has what a matcher of Alertmanager wants, `severity != "critical"`.
+fn matches(alert: &str, labels: &Value, matcher: &Value) -> bool {
+    let mut words = matcher.as_str().expect("a matcher").splitn(3, ' ');
+    let (name, operator, wanted) = (words.next(), words.next(), words.next().expect("three words").trim_matches('"'));
+    let name = name.expect("a label");
+    let value = if name == "alertname" { alert } else { labels[name].as_str().unwrap_or_default() };
+    let pattern = Regex::new(&format!("^(?:{wanted})$")).expect("a regular expression");
+    match operator.expect("an operator") {
+        "=" => value == wanted,
+        "!=" => value != wanted,
+        "=~" => pattern.is_match(value),
+        "!~" => !pattern.is_match(value),
+        other => panic!("{other} in {matcher}"),
     }
 }
 

@@ -15,14 +15,18 @@ async fn kinds_of_monitors_come_and_go_without_a_restart() {
     let state = eventually(source, has_note).await;
     assert_eq!(state["lastError"], "", "it is no error");
     eventually(|| plimsoll.get("/readyz"), |answer| answer.body == "ok").await;
+    let up = "plimsoll_kubernetes_watch_up{resource=\"podmonitors\"}";
+    assert_eq!(metric(&plimsoll, up).await, None, "nothing that could be up, and nobody to be woken");
     api.write("podmonitors", &json!({"metadata": {"namespace": "ns", "name": "m"}, "spec": {"selector": {}}}));
     api.serve("podmonitors", true);
     let monitors = "plimsoll_kubernetes_objects{resource=\"podmonitors\"}";
     eventually(|| metric(&plimsoll, monitors), |count| *count == Some(1.0)).await;
+    assert_eq!(metric(&plimsoll, up).await, Some(1.0));
     assert!(!has_note(&source().await));
     api.serve("podmonitors", false);
     eventually(|| metric(&plimsoll, monitors), |count| *count == Some(0.0)).await;
     eventually(source, has_note).await;
+    eventually(|| metric(&plimsoll, up), Option::is_none).await;
     api.serve("podmonitors", true);
     eventually(|| metric(&plimsoll, monitors), |count| *count == Some(1.0)).await;
     eventually(source, |source| !has_note(source)).await;

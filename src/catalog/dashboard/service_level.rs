@@ -119,7 +119,8 @@ fn by_workload() -> Panel {
 }
 
 fn over() -> Panel {
-    let share = |bound: &str| format!("sum(instance:http_requests_over_{bound}:rate5m) / sum({REQUESTS})");
+    let timed = "instance:http_request_duration_seconds_count:rate5m";
+    let share = |bound: &str| format!("sum(instance:http_requests_over_{bound}:rate5m) / sum({timed})");
     let description =
         "Share of the requests of 5 minutes that took longer. Of 2 s it may be 5 %, of 5 s 1 %: the lines.";
     Panel::lines("Share of slow requests", description)

@@ -10,7 +10,8 @@ use serde::Serialize;
 use crate::catalog::rule::{Alert, Severity, file};
 use crate::catalog::{Catalog, Files, Problem};
 
-/// One alert that explains others.
+/// One alert that explains others. It keeps back none of a higher severity than its own: who is to be woken is not, because
+/// somebody reads of its cause at work.
 struct Cause {
     /// Alerts that explain.
     sources: &'static [&'static str],
@@ -41,16 +42,21 @@ const TEMPLATE: &str = include_str!("alertmanager/plimsoll.tmpl");
 /// Alerts of kubernetes-mixin, which are sources only; they are none of ours.
 const FOREIGN: &str = "Kube";
 
+/// How bad they are there.
+const OF_FOREIGN: Severity = Severity::Warning;
+
 /// Labels of a rule that say which of its conditions it is, and not what it is about.
 const OF_CONDITION: [&str; 2] = ["long", "short"];
 
 const BURNS: &[&str] = &["PlimsollAPIAvailabilityBurn", "PlimsollAPILatencyBurn"];
 const OF_SERVICE: &[&str] = &["job", "namespace", "workload"];
 
-const CAUSES: [Cause; 8] = [
-    // The kube-apiserver does not reach the APIs at all: PlimsollAPIServiceUnavailable pages, that is enough.
+const IS_CRITICAL: &str = r#"severity = "critical""#;
+
+const CAUSES: [Cause; 9] = [
+    // The kube-apiserver does not reach the APIs at all; that some of its requests fail explains nothing.
     Cause {
-        sources: &["KubeAggregatedAPIDown", "KubeAggregatedAPIErrors"],
+        sources: &["KubeAggregatedAPIDown"],
         matcher: Some(r#"name =~ "v1beta[12][.]custom[.]metrics[.]k8s[.]io|v1beta1[.]external[.]metrics[.]k8s[.]io""#),
         targets: BURNS,
         equal: &[],
@@ -82,6 +88,13 @@ const CAUSES: [Cause; 8] = [
             "PlatformQueueStuck",
             "PlatformQueueGrowing",
         ],
+        equal: OF_SERVICE,
+    },
+    // The share that fails now is what the budget burns by: somebody is woken once.
+    Cause {
+        sources: &["PlatformAvailabilityBurn"],
+        matcher: Some(IS_CRITICAL),
+        targets: &["PlatformErrorRateHigh"],
         equal: OF_SERVICE,
     },
     Cause {
@@ -128,23 +141,49 @@ pub(super) fn files(alerts: &[Alert], catalog: &Catalog) -> Result<Files, Proble
 impl Cause {
     fn inhibition(&self, alerts: &[Alert], catalog: &Catalog) -> Result<Inhibition, Problem> {
         for name in self.sources.iter().chain(self.targets).filter(|name| !name.starts_with(FOREIGN)) {
-            let problem = |what: String| Problem { query: (*name).to_owned(), what };
-            let alert = alerts.iter().find(|alert| alert.name == **name);
-            let alert = alert.ok_or_else(|| problem("kept back or explained, and no alert".to_owned()))?;
-            let labels = common_labels(alert, catalog)?;
+            let labels = common_labels(named(name, alerts)?, catalog)?;
             if let Some(label) = self.equal.iter().find(|label| !labels.contains(**label)) {
-                return Err(problem(format!("compared by {label}, and has only {labels:?}")));
+                let what = format!("compared by {label}, and has only {labels:?}");
+                return Err(Problem { query: (*name).to_owned(), what });
             }
         }
+        let mut target_matchers = vec![names(self.targets)];
+        target_matchers.extend(self.not_worse(alerts)?);
         Ok(Inhibition {
             source_matchers: [Some(names(self.sources)), self.matcher.map(str::to_owned)]
                 .into_iter()
                 .flatten()
                 .collect(),
-            target_matchers: vec![names(self.targets)],
+            target_matchers,
             equal: self.equal.iter().map(|label| (*label).to_owned()).collect(),
         })
     }
+
+    /// What leaves out conditions of the targets that are worse than the mildest one of the sources.
+    fn not_worse(&self, alerts: &[Alert]) -> Result<Option<String>, Problem> {
+        let mut mildest = Severity::Critical;
+        for name in self.sources.iter().filter(|_| self.matcher != Some(IS_CRITICAL)) {
+            mildest = mildest.max(match name.starts_with(FOREIGN) {
+                true => OF_FOREIGN,
+                false => severities_of(named(name, alerts)?).into_iter().max().unwrap_or(mildest),
+            });
+        }
+        let mut worse = BTreeSet::new();
+        for name in self.targets {
+            worse.extend(severities_of(named(name, alerts)?).into_iter().filter(|severity| *severity < mildest));
+        }
+        let worse: Vec<_> = worse.iter().map(ToString::to_string).collect();
+        Ok((!worse.is_empty()).then(|| format!("severity !~ \"{}\"", worse.join("|"))))
+    }
+}
+
+fn named<'a>(name: &str, alerts: &'a [Alert]) -> Result<&'a Alert, Problem> {
+    let problem = || Problem { query: name.to_owned(), what: "kept back or explained, and no alert".to_owned() };
+    alerts.iter().find(|alert| alert.name == name).ok_or_else(problem)
+}
+
+fn severities_of(alert: &Alert) -> BTreeSet<Severity> {
+    alert.conditions.iter().map(|condition| condition.severity).collect()
 }
 
 /// Without a scrape nothing that is said of Plimsoll is true. All alerts on it have its job, the absent one by its rule.
@@ -160,7 +199,7 @@ fn absence() -> Inhibition {
 fn severities(alerts: &[Alert], catalog: &Catalog) -> Result<Vec<Inhibition>, Problem> {
     let mut alike: BTreeMap<(Severity, Vec<String>), Vec<&str>> = BTreeMap::new();
     for alert in alerts {
-        let severities: BTreeSet<_> = alert.conditions.iter().map(|condition| condition.severity).collect();
+        let severities = severities_of(alert);
         let equal: Vec<_> = ["alertname".to_owned()].into_iter().chain(common_labels(alert, catalog)?).collect();
         if severities.len() > 1 {
             let worst = *severities.first().expect("there are two");
@@ -209,6 +248,20 @@ mod tests {
         };
         let problem = cause.inhibition(&alerts(), &Catalog::shipped()).expect_err("refused");
         assert!(problem.to_string().starts_with("PlimsollHPAMetricStale: compared by scrape_job"), "{problem}");
+    }
+
+    #[test]
+    fn an_alert_keeps_back_none_that_is_worse() {
+        let target = |source: &'static [&'static str], matcher| {
+            let cause = Cause { sources: source, matcher, targets: BURNS, equal: &[] };
+            cause.inhibition(&alerts(), &Catalog::shipped()).expect("right").target_matchers.get(1).cloned()
+        };
+        let left_out = Some(r#"severity !~ "critical""#.to_owned());
+        assert_eq!(target(&["KubeAggregatedAPIDown"], Some(r#"name = "v1beta2.custom.metrics.k8s.io""#)), left_out);
+        assert_eq!(target(&["PlimsollNotReady"], None), left_out, "a warning at most");
+        assert_eq!(target(&["PlimsollAPIServiceUnavailable"], None), None);
+        assert_eq!(target(&["PlatformMemoryHigh"], None), left_out, "a warning at times");
+        assert_eq!(target(&["PlatformMemoryHigh"], Some(IS_CRITICAL)), None);
     }
 
     #[test]

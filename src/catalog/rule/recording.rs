@@ -28,7 +28,11 @@ pub struct Recordings {
     pub rules: Vec<Recording>,
 }
 
+/// Which workload a pod is of, as the value 1.
+pub(super) const POD_WORKLOAD: &str = "pod_workload:up_or_kube_pod_owner:max";
+
 /// A rule as it is written here; its labels follow from the query.
+#[derive(Clone)]
 struct Draft {
     name: String,
     unit: Unit,
@@ -43,6 +47,7 @@ struct Draft {
 pub fn recordings(catalog: &Catalog) -> Result<Vec<Recordings>, Problem> {
     let drafts = [
         ("plimsoll.api", api()),
+        ("platform.targets", targets()),
         ("platform.requests", requests()),
         ("platform.work", work()),
         ("platform.containers", containers()),
@@ -89,16 +94,55 @@ fn count(of: &'static str) -> Unit {
 fn api() -> Vec<Draft> {
     const BY: &str = "job, namespace, instance";
     let service = &slo::PLIMSOLL;
-    let mut drafts = of_instances(service, BY, "plimsoll_api_requests_total", "plimsoll_api_request_duration_seconds");
+    let mut drafts = of_instances(service, BY, "plimsoll_api_requests_total");
     drafts.extend(of_service(service));
     drafts
+}
+
+/// Whether services can be scraped, and which workload a pod is of: as its scrape says, which has it from the pod's label
+/// app.kubernetes.io/name; the name of its owner where nobody scrapes it.
+fn targets() -> Vec<Draft> {
+    // A Deployment's pods are owned by a ReplicaSet, which has its name and a hash.
+    let of_owner = |kinds: &str, label: &str, name: &str| {
+        format!(
+            "label_replace(kube_pod_owner{{owner_kind=~\"{kinds}\"}}, \"{label}\", \"$1\", \"owner_name\", \"{name}\")"
+        )
+    };
+    let replica_set = |label| of_owner("ReplicaSet", label, "(.+)-[^-]+");
+    let owners = [replica_set("workload"), of_owner("StatefulSet|DaemonSet", "workload", "(.+)")].join(" or ");
+    // Of several targets or owners of a pod one counts, so that what is joined with it is counted once.
+    let first = |of: &str| format!("topk by (namespace, pod) (1, max by (namespace, pod, workload) ({of})) >= bool 0");
+    vec![
+        Draft::new(
+            "workload:up:max",
+            Unit::Boolean,
+            "1 when a pod of a workload can be scraped",
+            r#"max by (job, namespace, workload) (up{workload!=""})"#,
+        ),
+        Draft::new(
+            POD_WORKLOAD,
+            Unit::Boolean,
+            "1 for the workload that a pod is of",
+            format!("{} or on (namespace, pod) {}", first(r#"up{pod!="",workload!=""}"#), first(&owners)),
+        ),
+        Draft::new(
+            "workload_deployment:kube_pod_owner:max",
+            Unit::Boolean,
+            "1 for the Deployments that pods of a workload are of",
+            format!(
+                "max by (namespace, workload, deployment) \
+                 ({} * on (namespace, pod) group_left (workload) {POD_WORKLOAD})",
+                replica_set("deployment")
+            ),
+        ),
+    ]
 }
 
 /// The requests to services of the platform.
 fn requests() -> Vec<Draft> {
     const BY: &str = "job, namespace, workload, instance";
     let service = &slo::PLATFORM;
-    let mut drafts = of_instances(service, BY, "http_requests_total", "http_request_duration_seconds");
+    let mut drafts = of_instances(service, BY, "http_requests_total");
     drafts.push(Draft::new(
         "instance_le:http_request_duration_seconds_bucket:rate5m",
         count("requests"),
@@ -127,8 +171,9 @@ fn requests() -> Vec<Draft> {
 }
 
 /// Rates of 5 minutes, for each instance.
-fn of_instances(service: &Service, by: &str, counter: &str, duration: &str) -> Vec<Draft> {
-    let Service { requests, errors, what, .. } = service;
+fn of_instances(service: &Service, by: &str, counter: &str) -> Vec<Draft> {
+    let Service { requests, errors, duration, what, .. } = service;
+    let timed = service.timed();
     let mut drafts = vec![
         Draft::new(
             format!("instance:{requests}:rate5m"),
@@ -144,29 +189,40 @@ fn of_instances(service: &Service, by: &str, counter: &str, duration: &str) -> V
             format!("sum by ({by}) (rate({counter}{{code=~\"5..\"}}[5m])) or 0 * instance:{requests}:rate5m"),
         ),
     ];
+    drafts.push(Draft::new(
+        format!("instance:{timed}:rate5m"),
+        count("requests"),
+        format!("Requests per second to {what} whose time was taken"),
+        format!("sum by ({by}) (rate({duration}_count[5m]))"),
+    ));
     drafts.extend(slo::BOUNDS.map(|bound| {
         let seconds = bound.seconds;
         Draft::new(
             format!("instance:{}:rate5m", service.over(bound)),
             count("requests"),
             format!("Requests per second to {what} that took more than {seconds} s"),
-            // Some exporters write le="2", others le="2.0".
+            // Some exporters write le="2", others le="2.0". A page that is written while requests are counted may have one
+            // in a bucket that it does not have in the count.
             format!(
-                "sum by ({by}) (rate({duration}_count[5m])) \
-                 - sum by ({by}) (rate({duration}_bucket{{le=~\"{seconds}([.]0)?\"}}[5m]))"
+                "clamp_min(instance:{timed}:rate5m \
+                 - sum by ({by}) (rate({duration}_bucket{{le=~\"{seconds}([.]0)?\"}}[5m])), 0)"
             ),
         )
     }));
     drafts
 }
 
-/// The same for all instances together, and which share of the requests failed, for every window of the burn rates.
+/// The same for all instances together, and which share of the requests failed, for every window of the burn rates. What took
+/// long is a share of what the same histogram counted: not every request that is counted need be timed.
 fn of_service(service: &Service) -> Vec<Draft> {
-    let Service { requests, level, by, what, .. } = service;
-    let bad = [service.errors.to_owned()].into_iter().chain(slo::BOUNDS.map(|bound| service.over(bound)));
-    let bad: Vec<_> = bad.collect();
+    let Service { level, by, what, .. } = service;
+    let (requests, timed) = (service.requests.to_owned(), service.timed());
+    let shares: Vec<_> = [(service.errors.to_owned(), &requests)]
+        .into_iter()
+        .chain(slo::BOUNDS.map(|bound| (service.over(bound), &timed)))
+        .collect();
     let mut drafts = Vec::new();
-    for of in [(*requests).to_owned()].iter().chain(&bad) {
+    for of in [&requests, &timed].into_iter().chain(shares.iter().map(|(bad, _)| bad)) {
         drafts.push(Draft::new(
             format!("{level}:{of}:rate5m"),
             count("requests"),
@@ -174,7 +230,7 @@ fn of_service(service: &Service) -> Vec<Draft> {
             format!("sum by ({by}) (instance:{of}:rate5m)"),
         ));
     }
-    for bad in &bad {
+    for (bad, all) in &shares {
         for window in slo::WINDOWS {
             let over = |of: &str| match window {
                 "5m" => format!("{level}:{of}:rate5m"),
@@ -184,7 +240,7 @@ fn of_service(service: &Service) -> Vec<Draft> {
                 format!("{level}:{bad}:ratio_rate{window}"),
                 Unit::Ratio,
                 format!("Share {bad} of the requests to {what} in {window}; none without requests"),
-                format!("{} / ({} > 0)", over(bad), over(requests)),
+                format!("{} / ({} > 0)", over(bad), over(all)),
             ));
         }
     }
@@ -230,34 +286,27 @@ fn work() -> Vec<Draft> {
 
 /// What containers use of what they may take. Containers without a limit are in none of it.
 fn containers() -> Vec<Draft> {
-    // A Deployment's pods are owned by a ReplicaSet, which has its name and a hash.
-    let owner = |kinds: &str, name: &str| {
-        format!(
-            "label_replace(kube_pod_owner{{owner_kind=~\"{kinds}\"}}, \"workload\", \"$1\", \"owner_name\", \"{name}\")"
-        )
-    };
-    let owners = [owner("ReplicaSet", "(.+)-[^-]+"), owner("StatefulSet|DaemonSet", "(.+)")].join(" or ");
-    let mut drafts = vec![Draft::new(
-        "pod_workload:kube_pod_owner:max",
-        Unit::Boolean,
-        "1 for the workload that a pod is of",
-        format!("max by (namespace, pod, workload) ({owners})"),
-    )];
-    let cpu = "rate(container_cpu_usage_seconds_total{container!=\"\"}[5m])";
-    let memory = "container_memory_working_set_bytes{container!=\"\"}";
-    drafts.extend(of_resource("cpu", "container_cpu_usage", "rate5m", Unit::Cores, cpu));
-    drafts.extend(of_resource("memory", "container_memory_working_set", "sum", Unit::Bytes, memory));
-    drafts
+    let of_container = "by (namespace, pod, container)";
+    // What a container used before it was started again is used. Memory of the former one is not, though its last sample is
+    // seen for up to 5 minutes beside that of the new one.
+    let cpu = format!("sum {of_container} (rate(container_cpu_usage_seconds_total{{container!=\"\"}}[5m]))");
+    let memory = format!("max {of_container} (container_memory_working_set_bytes{{container!=\"\"}})");
+    let cpu = of_resource("cpu", "container_cpu_usage", "rate5m", Unit::Cores, &cpu);
+    let memory = of_resource("memory", "container_memory_working_set", "sum", Unit::Bytes, &memory);
+    [cpu, memory].concat()
 }
 
-fn of_resource(resource: &str, name: &str, operation: &str, unit: Unit, used: &str) -> [Draft; 4] {
+fn of_resource(resource: &str, name: &str, operation: &str, unit: Unit, used: &str) -> Vec<Draft> {
     let limits = format!("pod:kube_pod_container_resource_limits_{resource}:sum");
-    let limit = format!("kube_pod_container_resource_limits{{resource=\"{resource}\"}}");
+    // Of two kube-state-metrics each says all of it.
+    let limit = format!(
+        "max by (namespace, pod, container, resource) (kube_pod_container_resource_limits{{resource=\"{resource}\"}})"
+    );
     let used_by_pod = format!("pod:{name}:{operation}");
     let of_workload = |what: &str| {
         format!(
             "sum by (namespace, workload) \
-             ({what} * on (namespace, pod) group_left (workload) pod_workload:kube_pod_owner:max)"
+             ({what} * on (namespace, pod) group_left (workload) {POD_WORKLOAD})"
         )
     };
     let workload = format!("{} / {}", of_workload(&used_by_pod), of_workload(&limits));
@@ -266,7 +315,7 @@ fn of_resource(resource: &str, name: &str, operation: &str, unit: Unit, used: &s
         "{used_by_pod} / {limits} * on (namespace, pod) group_left (job, instance, workload) \
          (topk by (namespace, pod) (1, up{{pod!=\"\", workload!=\"\"}}) >= bool 0)"
     );
-    [
+    vec![
         Draft::new(
             limits.clone(),
             unit.clone(),
@@ -277,10 +326,7 @@ fn of_resource(resource: &str, name: &str, operation: &str, unit: Unit, used: &s
             used_by_pod,
             unit,
             format!("{resource} that the containers of a pod use, those that have a limit"),
-            format!(
-                "sum by (namespace, pod) (sum by (namespace, pod, container) ({used}) \
-                 and on (namespace, pod, container) {limit})"
-            ),
+            format!("sum by (namespace, pod) ({used} and on (namespace, pod, container) {limit})"),
         ),
         Draft::new(
             format!("workload:{name}:ratio_limit"),

@@ -51,10 +51,12 @@ impl Metrics {
         watches: impl Iterator<Item = (&'w Scope, &'w State)>,
         objects: impl Fn(Kind) -> usize,
     ) {
-        let mut known: BTreeMap<&str, (bool, Kind)> = BTreeMap::new();
+        let mut known: BTreeMap<&str, (Option<bool>, Kind)> = BTreeMap::new();
         for (scope, state) in watches {
-            let (up, _) = known.entry(scope.kind.resource()).or_insert((true, scope.kind));
-            *up &= state.is_up();
+            let (up, _) = known.entry(scope.kind.resource()).or_insert((None, scope.kind));
+            if !state.is_absent(scope) {
+                *up = Some(up.unwrap_or(true) && state.is_up());
+            }
         }
         // Never all at once, so that who looks meanwhile misses none.
         for (_, resource) in kind::resources().filter(|(_, resource)| !known.contains_key(resource)) {
@@ -63,7 +65,15 @@ impl Metrics {
         }
         for (up, kind) in known.into_values() {
             let label = label(kind);
-            self.up.get_or_create(&label).set(i64::from(up));
+            match up {
+                Some(up) => {
+                    self.up.get_or_create(&label).set(i64::from(up));
+                }
+                // There is nothing to follow, which is no fault.
+                None => {
+                    self.up.remove(&label);
+                }
+            }
             self.objects.get_or_create(&label).set(objects(kind) as i64);
             drop(self.errors.get_or_create(&label));
         }

@@ -53,7 +53,12 @@ impl State {
     /// Whether there is nothing that a list would have told: there was one, or the cluster does not have the kind and
     /// need not.
     pub(super) fn is_complete(&self, scope: &Scope) -> bool {
-        self.is_listed || (scope.kind.is_optional() && self.cause() == Some(Cause::Absent))
+        self.is_listed || self.is_absent(scope)
+    }
+
+    /// Whether the cluster does not have the kind and need not.
+    pub(super) fn is_absent(&self, scope: &Scope) -> bool {
+        !self.is_listed && scope.kind.is_optional() && self.cause() == Some(Cause::Absent)
     }
 
     /// Whether the objects are known and followed.

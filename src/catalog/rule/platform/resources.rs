@@ -1,5 +1,6 @@
 //! Alerts on what the platform's workloads use, and on queues that they do not empty.
 
+use crate::catalog::rule::recording::POD_WORKLOAD;
 use crate::catalog::rule::{About, Alert, Category, Condition, Dashboard, Runbook};
 
 const RESOURCES: Dashboard = Dashboard { uid: "platform-resources", variables: &["namespace", "workload"] };
@@ -43,9 +44,11 @@ fn cpu() -> Alert {
 
 fn memory() -> Alert {
     // Of the fullest pod: containers are killed one by one.
-    let fullest = "max by (namespace, workload) (pod:container_memory_working_set:sum \
-                   / pod:kube_pod_container_resource_limits_memory:sum \
-                   * on (namespace, pod) group_left (workload) pod_workload:kube_pod_owner:max)";
+    let fullest = format!(
+        "max by (namespace, workload) (pod:container_memory_working_set:sum \
+         / pod:kube_pod_container_resource_limits_memory:sum \
+         * on (namespace, pod) group_left (workload) {POD_WORKLOAD})"
+    );
     About {
         service: "platform",
         name: "PlatformMemoryHigh",

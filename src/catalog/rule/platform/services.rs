@@ -1,14 +1,24 @@
 //! Alerts on how the platform's services answer.
 
+use crate::catalog::rule::slo::{self, Bound};
 use crate::catalog::rule::{About, Alert, Category, Condition, Dashboard, Runbook};
 
 const DASHBOARD: Dashboard = Dashboard { uid: "platform-service-level", variables: &["job", "namespace", "workload"] };
 
 pub(in crate::catalog::rule) fn services() -> Vec<Alert> {
-    vec![down(), errors(), p95(), p99(), concurrency()]
+    vec![down(), errors(), p95(), p99(), bucket_missing(), concurrency()]
 }
 
 fn down() -> Alert {
+    // A pod that is no more is no target, and has no series. What is gone on purpose has no Deployment, or one that wants none.
+    let of_deployment = |metric: &str| format!("max by (namespace, deployment) (kube_deployment_{metric})");
+    let wanting = format!("{} > 0", of_deployment("spec_replicas"));
+    let without = format!("{} == 0", of_deployment("status_replicas_available"));
+    let gone = format!(
+        "(last_over_time(workload:up:max[3d]) unless workload:up:max) and on (namespace, workload) \
+         (last_over_time(workload_deployment:kube_pod_owner:max[3d]) \
+         and on (namespace, deployment) ({without} and {wanting}))"
+    );
     About {
         service: "platform",
         name: "PlatformServiceDown",
@@ -18,10 +28,12 @@ fn down() -> Alert {
         description: "Not one pod of {{ $labels.workload }}{place} answers the scrape of its metrics.",
     }
     .fires(
-        [Condition::critical(r#"max by (job, namespace, workload) (up{workload!=""}) == 0"#, "2m")],
+        [Condition::critical(format!("workload:up:max == 0 or {gone}"), "2m")],
         Runbook::new(
-            "Prometheus knows pods of the service, and none of them answers a scrape. Either the service is down, or \
-             its metrics port cannot be reached.",
+            "Prometheus knows pods of the service and none of them answers a scrape; or it knew some in the last three \
+             days and there are none, though their Deployment wants replicas and has none available. Either the \
+             service is down, or its metrics port cannot be reached. A Deployment that was scaled to 0 or removed is \
+             not down. Without kube-state-metrics a service without pods is not seen.",
             "If it is down, its users have nothing. Its other alerts are muted meanwhile: they have no data.",
             [
                 "`kubectl -n NAMESPACE get pods -l app.kubernetes.io/name=WORKLOAD`: `CrashLoopBackOff`, \
@@ -32,6 +44,8 @@ fn down() -> Alert {
             ],
             [
                 "It began with a deploy: `kubectl -n NAMESPACE rollout undo deploy/WORKLOAD`.",
+                "No pods at all: `kubectl -n NAMESPACE describe rs -l app.kubernetes.io/name=WORKLOAD` says what refuses \
+                 them; a quota, an admission webhook, a ServiceAccount that is missing.",
                 "It crashes: `kubectl -n NAMESPACE logs POD --previous`; a Secret or a database that is missing is the \
                  usual cause.",
                 "No node has room: see the events; raise the node pool, or lower requests.",
@@ -41,9 +55,6 @@ fn down() -> Alert {
 }
 
 fn errors() -> Alert {
-    // Five failures at least: of a few requests one is many per cent.
-    let over =
-        |limit: &str| format!("workload:http_errors:ratio_rate5m > {limit} and workload:http_errors:rate5m * 300 >= 5");
     About {
         service: "platform",
         name: "PlatformErrorRateHigh",
@@ -54,11 +65,13 @@ fn errors() -> Alert {
          server error.",
     }
     .fires(
-        [Condition::critical(over("0.05"), "5m"), Condition::warning(over("0.01"), "5m")],
+        // Five failures at least: of a few requests one is many per cent.
+        [Condition::warning("workload:http_errors:ratio_rate5m > 0.01 and workload:http_errors:rate5m * 300 >= 5", "5m")],
         Runbook::new(
-            "More than 1 % (warning) or 5 % (critical) of the requests of 5 minutes were answered with a code 5xx. The \
-             objective of the platform is less than 1 %.",
-            "Users see errors. PlatformAvailabilityBurn says how much of the month's budget this costs.",
+            "More than 1 % of the requests of 5 minutes were answered with a code 5xx. The objective of the platform is \
+             less than 1 %.",
+            "Users see errors. Once enough of the month's budget is lost, PlatformAvailabilityBurn wakes somebody and \
+             mutes this alert: one fault is told of once.",
             [
                 "Dashboard platform-service-level: which route and code; 502 and 503 are pods that go or do not \
                  listen, 504 what takes too long, 500 the service itself.",
@@ -76,6 +89,12 @@ fn errors() -> Alert {
     )
 }
 
+/// A quantile above a bound. It never exceeds the largest bucket: where that is the bound itself, the share above tells.
+fn slower(quantile: &str, seconds: &str, share: &str) -> String {
+    let quantile = format!("workload:http_request_duration_seconds:{quantile}_rate5m");
+    format!("({quantile} > {seconds} or {quantile} and workload:http_requests_over_{seconds}s:ratio_rate5m > {share})")
+}
+
 fn p95() -> Alert {
     About {
         service: "platform",
@@ -83,13 +102,16 @@ fn p95() -> Alert {
         category: Category::Performance,
         dashboard: DASHBOARD,
         summary: "A service takes more than 2 s for one request in twenty.",
-        description: "95 % of the requests to {{ $labels.workload }}{place} are answered within {{ $value | \
-                      humanizeDuration }}; it should be 2 s.",
+        description: "One request in twenty to {{ $labels.workload }}{place} takes {{ $value | humanizeDuration }} or \
+                      longer; it should be less than 2 s.",
     }
     .fires(
         // A 95th percentile of less than 20 requests is one request.
         [Condition::warning(
-            "workload:http_request_duration_seconds:p95_rate5m > 2 and workload:http_requests:rate5m * 300 >= 20",
+            format!(
+                "{} and workload:http_request_duration_seconds_count:rate5m * 300 >= 20",
+                slower("p95", "2", "0.05")
+            ),
             "10m",
         )],
         Runbook::new(
@@ -118,12 +140,15 @@ fn p99() -> Alert {
         category: Category::Performance,
         dashboard: DASHBOARD,
         summary: "A service takes more than 5 s for one request in a hundred.",
-        description: "99 % of the requests to {{ $labels.workload }}{place} are answered within {{ $value | \
-                      humanizeDuration }}; it should be 5 s.",
+        description: "One request in a hundred to {{ $labels.workload }}{place} takes {{ $value | humanizeDuration }} \
+                      or longer; it should be less than 5 s.",
     }
     .fires(
-        [Condition::critical(
-            "workload:http_request_duration_seconds:p99_rate5m > 5 and workload:http_requests:rate5m * 300 >= 100",
+        [Condition::warning(
+            format!(
+                "{} and workload:http_request_duration_seconds_count:rate5m * 300 >= 100",
+                slower("p99", "5", "0.01")
+            ),
             "10m",
         )],
         Runbook::new(
@@ -145,6 +170,46 @@ fn p99() -> Alert {
     )
 }
 
+fn bucket_missing() -> Alert {
+    let timed = "workload:http_request_duration_seconds_count:rate5m";
+    let without = |bound: Bound| {
+        let query = format!("{timed} unless workload:{}:rate5m", slo::PLATFORM.over(bound));
+        Condition::info(query, "30m").with("objective", format!("{}s", bound.seconds))
+    };
+    About {
+        service: "platform",
+        name: "PlatformLatencyBucketMissing",
+        category: Category::Configuration,
+        dashboard: DASHBOARD,
+        summary: "It is not known which share of a service's requests takes longer than an objective allows.",
+        description: "The histogram http_request_duration_seconds of {{ $labels.workload }}{place} has no bucket at the \
+                      bound of an objective; the label objective says at which.",
+    }
+    .fires(
+        slo::BOUNDS.map(without),
+        Runbook::new(
+            "The latency objectives (95 of 100 requests within 2 s, 99 of 100 within 5 s) are read from the buckets \
+             `le=\"2\"` and `le=\"5\"` of `http_request_duration_seconds`. This service times requests and has no such \
+             bucket; many client libraries have 2.5 and 10 by default.",
+            "PlatformLatencyBurn cannot fire for this objective of this service. Quantiles are interpolated between the \
+             buckets that there are, and PlatformResponseTimeP95High and PlatformResponseTimeP99High are as coarse as \
+             those.",
+            [
+                "`count by (le) (http_request_duration_seconds_bucket{workload=\"WORKLOAD\"})` in Prometheus: which \
+                 buckets are there?",
+                "Dashboard platform-service-level, *Share of slow requests*: it has no line for it.",
+                "Are they there on the page and dropped by a relabeling of the scrape? `kubectl -n NAMESPACE exec POD -- \
+                 wget -qO- http://localhost:PORT/metrics | grep http_request_duration_seconds_bucket`.",
+            ],
+            [
+                "Give the histogram buckets at 2 and 5 seconds, and one above 5, as 10.",
+                "Dropped by a relabeling: keep these two.",
+                "The service has no objective of latency: silence this alert for its workload.",
+            ],
+        ),
+    )
+}
+
 fn concurrency() -> Alert {
     About {
         service: "platform",
@@ -157,8 +222,10 @@ fn concurrency() -> Alert {
     }
     .fires(
         [Condition::warning(
-            "workload:http_requests_in_flight:sum >= 50 and (workload:http_request_duration_seconds:p95_rate5m > 2 \
-             or workload:http_errors:ratio_rate5m > 0.01)",
+            format!(
+                "workload:http_requests_in_flight:sum >= 50 and ({} or workload:http_errors:ratio_rate5m > 0.01)",
+                slower("p95", "2", "0.05")
+            ),
             "5m",
         )],
         Runbook::new(

@@ -169,7 +169,7 @@ fn watch_down() -> Alert {
             "New pods are not scraped and gone ones count as missing: values drift from what runs, more with every \
              rollout.",
             [
-                "Dashboard plimsoll-internals, *Failed watches*: one resource (rights, a missing CRD), or all (the \
+                "Dashboard plimsoll-internals, *Failed watches*: one resource (rights), or all (the \
                  kube-apiserver)?",
                 "`kubectl auth can-i watch RESOURCE -A --as=system:serviceaccount:plimsoll-system:plimsoll`.",
                 "`kubectl -n plimsoll-system logs POD --since=15m | grep RESOURCE`.",
@@ -177,8 +177,8 @@ fn watch_down() -> Alert {
             [
                 "No right: apply the ClusterRole of `deploy/orchestration/base`; for Secrets and ConfigMaps of \
                  monitors the component `monitor-credentials`.",
-                "`podmonitors` or `servicemonitors` without their CRD: install it, or take the role out of the \
-                 configuration.",
+                "`podmonitors` or `servicemonitors`, which nobody needs: take the role out of the configuration. Without \
+                 their CRD there is nothing to watch, and no alert.",
                 "Everything, and other clients of the kube-apiserver are well: delete the pod, and look at the network \
                  of its node.",
             ],
