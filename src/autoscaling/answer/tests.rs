@@ -69,7 +69,7 @@ impl World {
                 assert_eq!(oldest, START);
                 value
             }
-            Outcome::Missing => None,
+            Outcome::Missing { .. } => None,
             Outcome::Elsewhere => panic!("elsewhere"),
         }
     }
@@ -140,7 +140,18 @@ fn a_value_grows_old_and_is_missing_when_it_is_no_longer_fresh() {
     let world = World::new(&[("web-1", A)]);
     let after = |seconds| world.outcome_after(Duration::from_secs(seconds), Source::External, TargetType::Value, "");
     assert_eq!(after(40), Outcome::Answered(Answer { value: Some(8.0), oldest: START }));
-    assert_eq!(after(41), Outcome::Missing);
+    assert_eq!(after(41), Outcome::Missing { aged: Some(START) });
+    let other = world.outcome_after(Duration::from_secs(41), Source::External, TargetType::Value, "pod=a");
+    assert_eq!(other, Outcome::Missing { aged: None }, "it would be refused of any age");
+}
+
+#[test]
+fn pods_without_a_value_are_as_old_as_the_oldest_that_had_one() {
+    let world = World::new(&[("web-1", A), ("web-2", &[r#"queue_length{queue="a"} 6 6"#]), ("web-3", &[])]);
+    let after =
+        |seconds| world.outcome_after(Duration::from_secs(seconds), Source::Pods, TargetType::AverageValue, "queue=a");
+    assert_eq!(after(90), Outcome::Missing { aged: Some(START) });
+    assert!(matches!(after(50), Outcome::Answered(Answer { oldest, .. }) if oldest > START), "one is fresh");
 }
 
 #[test]
