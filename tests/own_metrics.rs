@@ -188,6 +188,31 @@ async fn what_the_kube_apiserver_says_of_our_apis_is_shown_and_what_it_does_not_
 }
 
 #[tokio::test]
+async fn what_another_adapter_serves_is_neither_available_nor_missing() {
+    let (api, target) = world().await;
+    let mut external = autoscaler();
+    let metric = |name: &str| {
+        json!({"type": "External", "external": {
+            "metric": {"name": name}, "target": {"type": "AverageValue", "averageValue": "4"},
+        }})
+    };
+    external["metadata"]["name"] = json!("worker");
+    external["spec"]["metrics"] = json!([metric("s0-redis-jobs")]);
+    api.write("horizontalpodautoscalers", &external);
+    let mut theirs = api_service("v1beta1.external.metrics.k8s.io", "False");
+    theirs["spec"]["service"] = json!({"namespace": "keda", "name": "keda-operator-metrics-apiserver"});
+    api.write("apiservices", &theirs);
+    let plimsoll = start(&api, &target).await;
+    let jobs = [r#"hpa="worker""#, r#"metric="s0-redis-jobs""#];
+    becomes(&plimsoll, "plimsoll_hpa_metric_target", &jobs, Some(4.0)).await;
+    becomes(&plimsoll, "plimsoll_hpa_metric_available", &jobs, None).await;
+    becomes(&plimsoll, "plimsoll_hpa_metric_available", QUEUE, Some(1.0)).await;
+    let of_group = [r#"apiservice="v1beta1.external.metrics.k8s.io""#];
+    assert_eq!(value(&plimsoll, "plimsoll_apiservice_available", &of_group).await, None, "it is no API of ours");
+    plimsoll.stop().await;
+}
+
+#[tokio::test]
 async fn a_job_has_its_series_from_when_it_is_configured_until_it_is_not() {
     let target = Target::page("queue{queue=\"a\"} 6\n").await;
     let folder = tempfile::tempdir().expect("a folder");

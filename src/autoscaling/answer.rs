@@ -36,9 +36,11 @@ pub(super) struct Answer {
 /// Numbers of several objects, and the time of the oldest; or [`Outcome::Missing`] by its time.
 type Found = Result<(Vec<f64>, Timestamp), Option<Timestamp>>;
 
-/// The outcome for each metric of an autoscaler, in order.
-pub(super) fn outcomes(view: &View<'_>, autoscaler: &Autoscaler) -> Vec<Outcome> {
-    autoscaler.metrics.iter().map(|asked| outcome(view, autoscaler, asked)).collect()
+/// The outcome for each metric of an autoscaler, in order; `elsewhere` are the API groups that others serve.
+pub(super) fn outcomes(view: &View<'_>, elsewhere: &BTreeSet<String>, autoscaler: &Autoscaler) -> Vec<Outcome> {
+    let is_elsewhere = |asked: &Asked| asked.source.group().is_none_or(|group| elsewhere.contains(group));
+    let outcome = |asked| if is_elsewhere(asked) { Outcome::Elsewhere } else { outcome(view, autoscaler, asked) };
+    autoscaler.metrics.iter().map(outcome).collect()
 }
 
 fn outcome(view: &View<'_>, autoscaler: &Autoscaler, asked: &Asked) -> Outcome {
