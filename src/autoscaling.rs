@@ -12,6 +12,7 @@ mod pause;
 
 pub use board::Board;
 
+use std::collections::BTreeSet;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,8 @@ pub struct Autoscaling {
     pub config: watch::Receiver<Arc<Config>>,
     pub inventory: watch::Receiver<Arc<Inventory>>,
     pub storage: Storage,
+    /// Names of the API groups that others serve; what autoscalers ask of these is not answered here.
+    pub elsewhere: watch::Receiver<BTreeSet<String>>,
     pub clock: Clock,
     pub board: Board,
 }
@@ -121,9 +124,11 @@ impl Autoscaling {
             let started = Instant::now();
             let (autoscalers, storage, now) = (self.board.autoscalers(), self.storage.clone(), self.clock.now());
             let (config, inventory) = (self.config.borrow().clone(), self.inventory.borrow().clone());
+            let elsewhere = self.elsewhere.borrow().clone();
             let asked = move || {
                 let view = View { config: &config, inventory: &inventory, storage: &storage, now };
-                let outcomes = |autoscaler: Arc<Autoscaler>| (answer::outcomes(&view, &autoscaler), autoscaler);
+                let outcomes =
+                    |autoscaler: Arc<Autoscaler>| (answer::outcomes(&view, &elsewhere, &autoscaler), autoscaler);
                 autoscalers.into_iter().map(outcomes).collect::<Vec<(Vec<Outcome>, _)>>()
             };
             match tokio::task::spawn_blocking(asked).await {

@@ -6,6 +6,7 @@ mod process;
 mod readiness;
 mod reload;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,6 +54,8 @@ pub struct Options {
     /// Port 0 takes a free one.
     pub address: SocketAddr,
     pub certificate: CertificateSource,
+    /// In front of this process, where there is one: what leads to another one is not ours.
+    pub service: ServiceName,
     /// The cluster to work in, which says who asks and who may. `None` without one: nobody is authenticated, and only this
     /// machine can ask.
     pub kubernetes: Option<kube::Config>,
@@ -119,6 +122,13 @@ struct Parts {
     router: Router,
 }
 
+/// The cluster to work in, and what is ours there.
+#[derive(Clone)]
+struct Cluster {
+    client: kube::Client,
+    service: ServiceName,
+}
+
 /// What looks at the cluster for the own metrics alone.
 struct Looks {
     autoscaling: Autoscaling,
@@ -140,13 +150,14 @@ const READ_TIMEOUT: Duration = Duration::from_secs(300);
 /// # Errors
 /// [`StartError`] when the port, the certificate or the credentials for the cluster cannot be used.
 pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Running, StartError> {
-    let Options { config, config_file, address, certificate, kubernetes, limits, drain_timeout, clock } = options;
-    let cluster = kubernetes.map(client).transpose()?;
+    let Options { config, config_file, address, certificate, service, kubernetes, limits, drain_timeout, clock } =
+        options;
+    let cluster = kubernetes.map(client).transpose()?.map(|client| Cluster { client, service });
     let clients = if cluster.is_some() { Clients::Authenticated } else { Clients::Local };
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Process { started: clock.now() }));
     let own = registry.sub_registry_with_prefix(PREFIX);
-    let (certificate, keeper) = certificate.start(cluster.as_ref(), &clock, own)?;
+    let (certificate, keeper) = certificate.start(cluster.as_ref().map(|it| &it.client), &clock, own)?;
     let mut listener = serving::bind_with(address, clients, limits).await?;
     listener.answer = |oversize| Status::too_large(oversize.code(), oversize).into_response();
     let (address, certificate_pem) = (listener.address, certificate.pem());
@@ -207,7 +218,7 @@ impl Parts {
         config: Config,
         config_file: Option<PathBuf>,
         clock: &Clock,
-        cluster: Option<kube::Client>,
+        cluster: Option<Cluster>,
         mut all: Registry,
         certificate: Check,
         connections: Connections,
@@ -221,7 +232,7 @@ impl Parts {
         let (publish_config, config) = watch::channel(Arc::new(config));
         let (publish, inventory) = watch::channel(Arc::new(Inventory::default()));
         let reload = Reload::new(config_file, publish_config, publish_plan, registry, clock);
-        let access = cluster.clone().map(|client| Access::new(client, clock, registry));
+        let access = cluster.as_ref().map(|it| Access::new(it.client.clone(), clock, registry));
         let mut checks = vec![
             reload.check(),
             readiness::discovery(sources.clone()),
@@ -230,16 +241,19 @@ impl Parts {
             certificate,
         ];
         checks.extend(access.iter().flat_map(Access::checks));
-        let looks = cluster.clone().map(|client| {
+        let looks = cluster.clone().map(|Cluster { client, service }| {
             let board = Board::new(clock.clone());
             registry.register_collector(Box::new(board.clone()));
             let (metrics, api_services) = (RegistrationMetrics::register(registry), certificate::api_services());
-            let registration = Registration { client: client.clone(), api_services, metrics };
+            let (tell, elsewhere) = watch::channel(BTreeSet::new());
+            let registration = Registration { client: client.clone(), service, api_services, elsewhere: tell, metrics };
             let (config, inventory, storage) = (config.clone(), inventory.clone(), storage.clone());
-            let autoscaling = Autoscaling { client, config, inventory, storage, clock: clock.clone(), board };
+            let clock = clock.clone();
+            let autoscaling = Autoscaling { client, config, inventory, storage, elsewhere, clock, board };
             Looks { autoscaling, registration }
         });
         let (states, metrics) = (sources.clone(), discovery::Metrics::register(registry));
+        let cluster = cluster.map(|cluster| cluster.client);
         let discovery = Discovery { config: config.clone(), publish, states, clock: clock.clone(), metrics, cluster };
         let (jobs, shared, times) = (plan.clone(), storage.clone(), clock.clone());
         let jobs = Sources { plan: jobs, inventory: inventory.clone(), storage: shared, clock: times };

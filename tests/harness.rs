@@ -26,7 +26,7 @@ use plimsoll::clock::Clock;
 use plimsoll::config::{self, Config};
 use plimsoll::model::Timestamp;
 use plimsoll::server::{self, CertificateSource, Options, Running};
-use plimsoll::serving::Limits;
+use plimsoll::serving::{Limits, ServiceName};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -115,6 +115,7 @@ impl Plimsoll {
             config_file,
             address: "127.0.0.1:0".parse().expect("an address"),
             certificate: CertificateSource::SelfSigned,
+            service: ServiceName::default(),
             kubernetes,
             limits,
             drain_timeout: Duration::from_secs(2),

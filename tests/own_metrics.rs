@@ -131,9 +131,11 @@ async fn a_metric_that_goes_missing_is_not_available_and_has_no_value() {
     becomes(&plimsoll, "plimsoll_hpa_metric_available", QUEUE, Some(1.0)).await;
     target.set(crate::harness::target::Behaviour::Status("500 Internal Server Error"));
     becomes(&plimsoll, "plimsoll_hpa_metric_available", QUEUE, Some(0.0)).await;
-    for name in ["plimsoll_hpa_metric_value", "plimsoll_hpa_metric_age_seconds"] {
-        assert_eq!(value(&plimsoll, name, QUEUE).await, None, "{name}");
-    }
+    assert_eq!(value(&plimsoll, "plimsoll_hpa_metric_value", QUEUE).await, None);
+    let age = value(&plimsoll, "plimsoll_hpa_metric_age_seconds", QUEUE).await;
+    assert!(age.is_some_and(|age| age > 0.0), "it was there, and grew too old: {age:?}");
+    let typo = [r#"hpa="web""#, r#"metric="queue_lenght""#];
+    assert_eq!(value(&plimsoll, "plimsoll_hpa_metric_age_seconds", &typo).await, None, "it never was there");
     assert_eq!(value(&plimsoll, "plimsoll_hpa_metric_target", QUEUE).await, Some(2.5), "it is asked for still");
     let job = r#"scrape_job="agents""#;
     becomes(&plimsoll, "plimsoll_source_targets", &[job, r#"state="stale""#], Some(1.0)).await;
@@ -182,6 +184,31 @@ async fn what_the_kube_apiserver_says_of_our_apis_is_shown_and_what_it_does_not_
     becomes(&plimsoll, name, &[r#"apiservice="v1beta2.custom.metrics.k8s.io""#], Some(1.0)).await;
     becomes(&plimsoll, name, &[r#"apiservice="v1beta1.external.metrics.k8s.io""#], Some(0.0)).await;
     assert_eq!(value(&plimsoll, name, &[r#"apiservice="v1beta1.custom.metrics.k8s.io""#]).await, None);
+    plimsoll.stop().await;
+}
+
+#[tokio::test]
+async fn what_another_adapter_serves_is_neither_available_nor_missing() {
+    let (api, target) = world().await;
+    let mut external = autoscaler();
+    let metric = |name: &str| {
+        json!({"type": "External", "external": {
+            "metric": {"name": name}, "target": {"type": "AverageValue", "averageValue": "4"},
+        }})
+    };
+    external["metadata"]["name"] = json!("worker");
+    external["spec"]["metrics"] = json!([metric("s0-redis-jobs")]);
+    api.write("horizontalpodautoscalers", &external);
+    let mut theirs = api_service("v1beta1.external.metrics.k8s.io", "False");
+    theirs["spec"]["service"] = json!({"namespace": "keda", "name": "keda-operator-metrics-apiserver"});
+    api.write("apiservices", &theirs);
+    let plimsoll = start(&api, &target).await;
+    let jobs = [r#"hpa="worker""#, r#"metric="s0-redis-jobs""#];
+    becomes(&plimsoll, "plimsoll_hpa_metric_target", &jobs, Some(4.0)).await;
+    becomes(&plimsoll, "plimsoll_hpa_metric_available", &jobs, None).await;
+    becomes(&plimsoll, "plimsoll_hpa_metric_available", QUEUE, Some(1.0)).await;
+    let of_group = [r#"apiservice="v1beta1.external.metrics.k8s.io""#];
+    assert_eq!(value(&plimsoll, "plimsoll_apiservice_available", &of_group).await, None, "it is no API of ours");
     plimsoll.stop().await;
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The controller averages the values of the pods; an object's value, and the sum of external ones, it divides by the
 //! replicas that the workload has where the target is an average. Where the API would answer with an error there is no
-//! value.
+//! value; whether that is because what was known grew too old is told.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,10 @@ pub(super) enum Outcome {
     /// Others answer it.
     Elsewhere,
     /// There is no value.
-    Missing,
+    Missing {
+        /// Of the samples that are too old for one, the time of the oldest; `None` where age is not the reason.
+        aged: Option<Timestamp>,
+    },
     Answered(Answer),
 }
 
@@ -30,16 +33,18 @@ pub(super) struct Answer {
     pub oldest: Timestamp,
 }
 
-/// Numbers of several objects, and the time of the oldest.
-type Found = (Vec<f64>, Timestamp);
+/// Numbers of several objects, and the time of the oldest; or [`Outcome::Missing`] by its time.
+type Found = Result<(Vec<f64>, Timestamp), Option<Timestamp>>;
 
-/// The outcome for each metric of an autoscaler, in order.
-pub(super) fn outcomes(view: &View<'_>, autoscaler: &Autoscaler) -> Vec<Outcome> {
-    autoscaler.metrics.iter().map(|asked| outcome(view, autoscaler, asked)).collect()
+/// The outcome for each metric of an autoscaler, in order; `elsewhere` are the API groups that others serve.
+pub(super) fn outcomes(view: &View<'_>, elsewhere: &BTreeSet<String>, autoscaler: &Autoscaler) -> Vec<Outcome> {
+    let is_elsewhere = |asked: &Asked| asked.source.group().is_none_or(|group| elsewhere.contains(group));
+    let outcome = |asked| if is_elsewhere(asked) { Outcome::Elsewhere } else { outcome(view, autoscaler, asked) };
+    autoscaler.metrics.iter().map(outcome).collect()
 }
 
 fn outcome(view: &View<'_>, autoscaler: &Autoscaler, asked: &Asked) -> Outcome {
-    let Some(selector) = &asked.selector else { return Outcome::Missing };
+    let Some(selector) = &asked.selector else { return Outcome::Missing { aged: None } };
     let (namespace, name) = (autoscaler.namespace.as_str(), asked.name.as_str());
     let found = match &asked.source {
         Source::Resource | Source::ContainerResource(_) => return Outcome::Elsewhere,
@@ -47,7 +52,10 @@ fn outcome(view: &View<'_>, autoscaler: &Autoscaler, asked: &Asked) -> Outcome {
         Source::Object(object) => of_object(view, namespace, object, name, selector),
         Source::External => of_external(view, namespace, name, selector),
     };
-    let Some((numbers, oldest)) = found else { return Outcome::Missing };
+    let (numbers, oldest) = match found {
+        Ok(found) => found,
+        Err(aged) => return Outcome::Missing { aged },
+    };
     let sum: f64 = numbers.iter().sum();
     let replicas = f64::from(autoscaler.current.unwrap_or_default());
     let value = match (&asked.source, asked.target) {
@@ -60,31 +68,34 @@ fn outcome(view: &View<'_>, autoscaler: &Autoscaler, asked: &Asked) -> Outcome {
 }
 
 /// The values of the pods of what is scaled.
-fn of_pods(view: &View<'_>, autoscaler: &Autoscaler, metric: &str, selector: &Selector) -> Option<Found> {
+fn of_pods(view: &View<'_>, autoscaler: &Autoscaler, metric: &str, selector: &Selector) -> Found {
     let (pods, namespace) = (GroupResource::core("pods"), autoscaler.namespace.as_str());
     let names = pods_of(view.inventory, namespace, &autoscaler.scaled);
-    let ask = |name: &str| view.custom(&pods, Some(namespace), &Objects::Named(name), metric, selector).ok();
-    let values = names.into_iter().filter_map(ask).flatten();
-    whole(values.map(|value| (value.value.number, value.value.basis.timestamp)))
+    let ask = |name: &str| view.custom(&pods, Some(namespace), &Objects::Named(name), metric, selector);
+    let answers: Vec<_> = names.into_iter().map(ask).collect();
+    let aged = answers.iter().filter_map(|answer| answer.as_ref().err()?.aged()).min();
+    let values = answers.into_iter().flatten().flatten();
+    whole(values.map(|value| (value.value.number, value.value.basis.timestamp))).ok_or(aged)
 }
 
-fn of_object(view: &View<'_>, namespace: &str, object: &Reference, metric: &str, selector: &Selector) -> Option<Found> {
+fn of_object(view: &View<'_>, namespace: &str, object: &Reference, metric: &str, selector: &Selector) -> Found {
     let resource = resource(view.inventory, object);
     // Of Namespaces the controller asks for its own, whatever the name.
     let is_namespace = resource == GroupResource::core("namespaces");
     let (place, name) = if is_namespace { (None, namespace) } else { (Some(namespace), object.name.as_str()) };
-    let values = view.custom(&resource, place, &Objects::Named(name), metric, selector).ok()?;
-    whole(values.into_iter().map(|value| (value.value.number, value.value.basis.timestamp)))
+    let values =
+        view.custom(&resource, place, &Objects::Named(name), metric, selector).map_err(|error| error.aged())?;
+    whole(values.into_iter().map(|value| (value.value.number, value.value.basis.timestamp))).ok_or(None)
 }
 
 /// The controller asks for names in lower case.
-fn of_external(view: &View<'_>, namespace: &str, metric: &str, selector: &Selector) -> Option<Found> {
-    let values = view.external(namespace, &metric.to_lowercase(), selector).ok()?;
-    whole(values.into_iter().map(|value| (value.value.number, value.value.basis.timestamp)))
+fn of_external(view: &View<'_>, namespace: &str, metric: &str, selector: &Selector) -> Found {
+    let values = view.external(namespace, &metric.to_lowercase(), selector).map_err(|error| error.aged())?;
+    whole(values.into_iter().map(|value| (value.value.number, value.value.basis.timestamp))).ok_or(None)
 }
 
 /// `None` where there is nothing.
-fn whole(values: impl Iterator<Item = (f64, Timestamp)>) -> Option<Found> {
+fn whole(values: impl Iterator<Item = (f64, Timestamp)>) -> Option<(Vec<f64>, Timestamp)> {
     let (numbers, times): (Vec<_>, Vec<_>) = values.unzip();
     Some((numbers, times.into_iter().min()?))
 }

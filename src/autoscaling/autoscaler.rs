@@ -188,6 +188,15 @@ impl Source {
         }
     }
 
+    /// The API group that is asked; `None` for what is the matter of metrics-server.
+    pub(super) fn group(&self) -> Option<&'static str> {
+        match self {
+            Self::Pods | Self::Object(_) => Some("custom.metrics.k8s.io"),
+            Self::External => Some("external.metrics.k8s.io"),
+            Self::Resource | Self::ContainerResource(_) => None,
+        }
+    }
+
     /// Kind and name of an object, or the container; else empty.
     pub(super) fn object(&self) -> String {
         match self {

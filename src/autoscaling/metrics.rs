@@ -68,8 +68,8 @@ const OF_METRICS: [Gauge<OfMetric>; 5] = [
     (
         "hpa_metric_age",
         Some(Unit::Seconds),
-        "Age of the oldest sample that the value of the metric rests on.",
-        |_, outcome, now| Some(now.seconds_since(outcome.answer()?.oldest).max(0.0)),
+        "Age of the oldest sample that the value of the metric rests on, or rested on until that was too old for a value.",
+        |_, outcome, now| Some(now.seconds_since(outcome.oldest()?).max(0.0)),
     ),
 ];
 
@@ -96,7 +96,15 @@ impl Outcome {
     fn answer(&self) -> Option<Answer> {
         match self {
             Self::Answered(answer) => Some(*answer),
-            Self::Elsewhere | Self::Missing => None,
+            Self::Elsewhere | Self::Missing { .. } => None,
+        }
+    }
+
+    fn oldest(&self) -> Option<Timestamp> {
+        match self {
+            Self::Answered(answer) => Some(answer.oldest),
+            Self::Missing { aged } => *aged,
+            Self::Elsewhere => None,
         }
     }
 
@@ -104,7 +112,7 @@ impl Outcome {
     fn is_available(&self) -> Option<bool> {
         match self {
             Self::Elsewhere => None,
-            Self::Missing => Some(false),
+            Self::Missing { .. } => Some(false),
             Self::Answered(_) => Some(true),
         }
     }
@@ -232,7 +240,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_has_no_value_and_what_others_answer_is_not_missing() {
-        let page = page(&[Outcome::Missing, Outcome::Elsewhere]);
+        let page = page(&[Outcome::Missing { aged: None }, Outcome::Elsewhere]);
         assert_eq!(of_queue(&page, "hpa_metric_available"), Some("0.0"));
         assert_eq!((of_queue(&page, "hpa_metric_value"), of_queue(&page, "hpa_metric_age_seconds")), (None, None));
         let of_cpu: Vec<_> = page.iter().filter(|line| line.contains("metric=\"cpu\"")).collect();
@@ -240,8 +248,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_missing_because_it_is_too_old_grows_older_without_a_value() {
+        let page = page(&[Outcome::Missing { aged: Some(Timestamp(20_000)) }, Outcome::Elsewhere]);
+        assert_eq!(of_queue(&page, "hpa_metric_age_seconds"), Some("80.0"));
+        assert_eq!(of_queue(&page, "hpa_metric_available"), Some("0.0"));
+        assert_eq!(of_queue(&page, "hpa_metric_value"), None);
+    }
+
+    #[test]
     fn replicas_that_are_not_known_are_not_0() {
-        let page = page(&[Outcome::Missing; 2]);
+        let page = page(&[Outcome::Missing { aged: None }; 2]);
         let of = |name: &str| page.iter().find(|line| line.starts_with(name)).map(String::as_str);
         assert_eq!(of("hpa_current_replicas"), None);
         assert_eq!(of("hpa_max_replicas"), Some(r#"hpa_max_replicas{hpa_namespace="ns",hpa="web"} 9.0"#));

@@ -400,7 +400,7 @@ fn of_metrics_asked_for() -> Vec<Metric> {
         of_metric(
             "plimsoll_hpa_metric_age_seconds",
             Unit::Seconds,
-            "Age of the oldest sample that the value of the metric rests on",
+            "Age of the oldest sample that the value of the metric rests on, or rested on until that was too old for a value",
         ),
     ]
 }

@@ -26,7 +26,7 @@ use crate::demo::platform::{self, Platform};
 use crate::demo::screen::{Intro, Screen};
 use crate::demo::table::Frame;
 use crate::server::{self, CertificateSource, Options, Running, StartError};
-use crate::serving::Limits;
+use crate::serving::{Limits, ServiceName};
 
 /// What to show and how fast.
 #[derive(Debug, clap::Args)]
@@ -132,6 +132,7 @@ async fn start(config: Config, port: u16, shutdown: CancellationToken) -> anyhow
         config_file: None,
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
         certificate: CertificateSource::SelfSigned,
+        service: ServiceName::default(),
         kubernetes: None,
         limits: Limits::default(),
         drain_timeout: DRAIN_TIMEOUT,

@@ -37,8 +37,9 @@ pub struct Args {
     /// of its own, for all replicas. It has to exist and may be empty. The caBundle of the APIServices is kept too.
     #[arg(long, env = "PLIMSOLL_TLS_SELF_MANAGED_SECRET", value_name = "NAME", value_parser = name, conflicts_with_all = ["tls_cert_file", "tls_secret"])]
     pub tls_self_managed_secret: Option<String>,
-    /// The Service in front of Plimsoll: what its own certificate is for, and where its Secrets are.
-    #[arg(long, env = "PLIMSOLL_SERVICE", value_name = "NAMESPACE/NAME", default_value = "plimsoll-system/plimsoll")]
+    /// The Service in front of Plimsoll: what its own certificate is for, where its Secrets are, and by which it tells
+    /// APIServices of its own from those of others.
+    #[arg(long, env = "PLIMSOLL_SERVICE", value_name = "NAMESPACE/NAME", default_value_t = ServiceName::default())]
     pub service: ServiceName,
     /// How long a self-managed serving certificate is valid; it is renewed at two thirds of that. Default: 30d.
     #[arg(long, env = "PLIMSOLL_TLS_CERTIFICATE_LIFETIME", value_name = "DURATION", value_parser = duration::parse)]
@@ -60,12 +61,13 @@ pub struct Args {
 /// Whatever keeps it from starting: the configuration, the kubeconfig, the certificate, the port.
 pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
     let certificate = args.certificate()?;
-    let Args { config, listen, cluster, drain_timeout, .. } = args;
+    let Args { config, listen, service, cluster, drain_timeout, .. } = args;
     let options = Options {
         config: config::load(&config)?,
         config_file: Some(config),
         address: listen,
         certificate,
+        service,
         kubernetes: cluster.config()?,
         limits: Limits::default(),
         drain_timeout: Duration::from_secs(drain_timeout),

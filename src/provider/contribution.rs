@@ -266,7 +266,7 @@ impl<'a> Contributions<'a> {
         };
         let targets = (0..3).flat_map(with_rank).map(told);
         let first = over.into_iter().chain(missing_pods).chain(targets).chain(other_pods).take(REASONS_MAX);
-        Reasons { first: first.collect(), all }
+        Reasons { first: first.collect(), all, aged: self.without.iter().filter_map(|(_, it)| it.aged()).min() }
     }
 }
 
@@ -342,6 +342,14 @@ impl Outcome {
             Self::NotExposed(reason) => (2, reason),
         }
     }
+
+    /// The time of the data that is missing because it is too old.
+    fn aged(&self) -> Option<Timestamp> {
+        match self {
+            Self::Missing { reason, .. } => reason.aged(),
+            Self::Pending(_) | Self::NotExposed(_) | Self::Unclear(_) => None,
+        }
+    }
 }
 
 // === impl Reason ===
@@ -352,6 +360,14 @@ impl Reason {
         match &store.state.failure {
             Some(failure) => Self::Down { failure: failure.clone(), last_success: store.state.last_success },
             None => Self::Absent(absence),
+        }
+    }
+
+    fn aged(&self) -> Option<Timestamp> {
+        match self {
+            Self::Down { last_success, .. } => *last_success,
+            Self::Absent(Absence::Stale { newest, .. }) => Some(*newest),
+            Self::NotScraped | Self::NotScrapedSinceDefined | Self::Lost { .. } | Self::Absent(_) => None,
         }
     }
 }

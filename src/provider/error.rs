@@ -10,7 +10,7 @@ use std::fmt;
 use crate::aggregate::Absence;
 use crate::config::{Config, Level};
 use crate::model::selector::Selector;
-use crate::model::{self, GroupResource, excerpt};
+use crate::model::{self, GroupResource, Timestamp, excerpt};
 use crate::provider::{Coverage, Objects, level_of};
 
 /// A request that has no value for an answer.
@@ -85,6 +85,8 @@ pub struct Reasons {
     pub first: Vec<String>,
     /// How many there are.
     pub all: usize,
+    /// Of the data that is too old now, the time of the oldest; `None` where age is not what stands in the way.
+    pub aged: Option<Timestamp>,
 }
 
 /// Running pods that no target stands for.
@@ -113,6 +115,12 @@ impl Error {
     /// Whether the request itself is wrong, rather than data missing.
     pub fn is_bad_request(&self) -> bool {
         matches!(*self.cause, Cause::NotSplitBy { .. })
+    }
+
+    /// The time of the data that there was until it got too old: of several the oldest. `None` where there was none, or
+    /// something else stands in the way.
+    pub fn aged(&self) -> Option<Timestamp> {
+        self.cause.aged()
     }
 }
 
@@ -199,6 +207,22 @@ impl Cause {
         let near = |name: &&String| strsim::normalized_levenshtein(metric, name) >= 0.6;
         let distance = |name: &&String| strsim::levenshtein(metric, name);
         Self::UnknownMetric { nearest: known.iter().filter(near).min_by_key(distance).cloned(), known }
+    }
+
+    fn aged(&self) -> Option<Timestamp> {
+        match self {
+            Self::NoTargetHasData(reasons) | Self::LowCoverage { reasons, .. } => reasons.aged,
+            Self::NoObjectHasData { first, .. } => first.iter().filter_map(|(_, cause)| cause.aged()).min(),
+            Self::NoValue(_)
+            | Self::UnknownMetric { .. }
+            | Self::LevelNotServed { .. }
+            | Self::UnknownObject(_)
+            | Self::NothingSelected(_)
+            | Self::NotScraped(_)
+            | Self::NoneScraped { .. }
+            | Self::NoGroupSelected(_)
+            | Self::NotSplitBy { .. } => None,
+        }
     }
 }
 

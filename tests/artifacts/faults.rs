@@ -108,11 +108,14 @@ async fn three_faults_arrive_where_they_should_grouped_and_inhibited() {
         |it: &Notice| it.is("PlatformLatencyBurn", &[("workload", "web-dashboard"), ("severity", "critical")]);
     told(&alertmanager, |it| of_burn(it) && it.receiver == "on-call", "a latency that burns its budget").await;
 
-    // Samples that stay what they were are no numbers: both autoscalers in one message.
-    let of_missing = |it: &Notice| it.is("PlimsollHPAMetricMissing", &[("hpa_namespace", "agents")]);
-    told(&alertmanager, |it| of_missing(it) && it.together > 1, "metrics that are stale").await;
+    // Samples that stay what they were are no numbers: both autoscalers in one message, that wakes somebody up.
+    let of_stale = |it: &Notice| {
+        it.is("PlimsollHPAMetricStale", &[("hpa_namespace", "agents"), ("severity", "critical")])
+            && it.receiver == "on-call"
+    };
+    told(&alertmanager, |it| of_stale(it) && it.together > 1, "metrics that are stale").await;
     for hpa in ["agents", "agent-orchestrator"] {
-        told(&alertmanager, |it| of_missing(it) && it.labels["hpa"] == hpa, hpa).await;
+        told(&alertmanager, |it| of_stale(it) && it.labels["hpa"] == hpa, hpa).await;
     }
 
     // Inhibited, and so told to nobody; those it would have been told to were told of something.
@@ -120,11 +123,11 @@ async fn three_faults_arrive_where_they_should_grouped_and_inhibited() {
     let inhibited = |it: &&Notice| {
         it.is("PlatformResponseTimeP95High", &[("workload", "web-dashboard")])
             || it.is("PlatformLatencyBurn", &[("workload", "web-dashboard"), ("severity", "warning")])
-            || it.is("PlimsollHPAMetricStale", &[])
+            || it.is("PlimsollHPAMetricMissing", &[])
             || (it.labels["workload"] == "tool-integration" && !of_down(it))
             // A replica is one here.
             || (it.labels["service"] == "plimsoll"
-                && !of_missing(it)
+                && !of_stale(it)
                 && !["PlimsollSingleReplica", "PlimsollSourceDegraded"].iter().any(|alert| it.is(alert, &[])))
     };
     let wrong: Vec<Notice> = all.iter().filter(inhibited).cloned().collect();

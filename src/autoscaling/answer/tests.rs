@@ -38,6 +38,18 @@ impl World {
     }
 
     fn outcome_after(&self, age: Duration, source: Source, target: TargetType, selector: &str) -> Outcome {
+        self.outcome_beside(&[], age, source, target, selector)
+    }
+
+    /// The outcome while others serve these groups.
+    fn outcome_beside(
+        &self,
+        others: &[&str],
+        age: Duration,
+        source: Source,
+        target: TargetType,
+        selector: &str,
+    ) -> Outcome {
         let now = START.plus(age);
         let view = View { config: &self.config, inventory: &self.inventory, storage: &self.storage, now };
         let asked = Asked {
@@ -58,7 +70,7 @@ impl World {
             metrics: vec![asked],
             ..Autoscaler::default()
         };
-        outcomes(&view, &autoscaler)[0]
+        outcomes(&view, &others.iter().map(|group| (*group).to_owned()).collect(), &autoscaler)[0]
     }
 
     /// The value now; `None` where it is missing.
@@ -69,7 +81,7 @@ impl World {
                 assert_eq!(oldest, START);
                 value
             }
-            Outcome::Missing => None,
+            Outcome::Missing { .. } => None,
             Outcome::Elsewhere => panic!("elsewhere"),
         }
     }
@@ -140,7 +152,18 @@ fn a_value_grows_old_and_is_missing_when_it_is_no_longer_fresh() {
     let world = World::new(&[("web-1", A)]);
     let after = |seconds| world.outcome_after(Duration::from_secs(seconds), Source::External, TargetType::Value, "");
     assert_eq!(after(40), Outcome::Answered(Answer { value: Some(8.0), oldest: START }));
-    assert_eq!(after(41), Outcome::Missing);
+    assert_eq!(after(41), Outcome::Missing { aged: Some(START) });
+    let other = world.outcome_after(Duration::from_secs(41), Source::External, TargetType::Value, "pod=a");
+    assert_eq!(other, Outcome::Missing { aged: None }, "it would be refused of any age");
+}
+
+#[test]
+fn pods_without_a_value_are_as_old_as_the_oldest_that_had_one() {
+    let world = World::new(&[("web-1", A), ("web-2", &[r#"queue_length{queue="a"} 6 6"#]), ("web-3", &[])]);
+    let after =
+        |seconds| world.outcome_after(Duration::from_secs(seconds), Source::Pods, TargetType::AverageValue, "queue=a");
+    assert_eq!(after(90), Outcome::Missing { aged: Some(START) });
+    assert!(matches!(after(50), Outcome::Answered(Answer { oldest, .. }) if oldest > START), "one is fresh");
 }
 
 #[test]
@@ -149,5 +172,23 @@ fn resources_are_answered_by_others() {
     let container = Source::ContainerResource("app".into());
     for source in [Source::Resource, container] {
         assert_eq!(world.outcome_after(Duration::ZERO, source, TargetType::Utilization, ""), Outcome::Elsewhere);
+    }
+}
+
+#[test]
+fn what_others_serve_is_answered_by_them_whatever_it_is() {
+    let world = World::new(&[("web-1", A)]);
+    let outcome = |others: &[&str], source, selector| {
+        world.outcome_beside(others, Duration::ZERO, source, TargetType::Value, selector)
+    };
+    for (group, theirs, ours) in [
+        ("external.metrics.k8s.io", Source::External, Source::Pods),
+        ("custom.metrics.k8s.io", Source::Pods, Source::External),
+        ("custom.metrics.k8s.io", object("Deployment", "web"), Source::External),
+    ] {
+        for selector in ["", "=="] {
+            assert_eq!(outcome(&[group], theirs.clone(), selector), Outcome::Elsewhere, "{theirs:?} {selector}");
+        }
+        assert!(matches!(outcome(&[group], ours.clone(), ""), Outcome::Answered(_)), "{ours:?} beside {group}");
     }
 }

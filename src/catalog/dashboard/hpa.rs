@@ -104,8 +104,8 @@ fn values() -> Panel {
 }
 
 fn ages() -> Panel {
-    let description = "Age of the oldest sample behind each value. It grows when a source no longer answers, and the value \
-                       is gone when the sample is too old to be used.";
+    let description = "Age of the oldest sample behind each value. It grows when a source no longer answers, and goes on \
+                       to grow when the sample is too old to be used and the value is gone.";
     Panel::lines("Age of the values", description)
         .measured(Measure::Seconds)
         .query(format!("max by ({METRIC}) (plimsoll_hpa_metric_age_seconds)"), LEGEND)

@@ -5,6 +5,9 @@ use crate::catalog::rule::{About, Alert, Category, Condition, Dashboard, Runbook
 /// What Plimsoll serves; CPU and memory are the matter of metrics-server.
 const OURS: &str = r#"type=~"pods|object|external""#;
 
+/// What an alert is about: replicas, objects and selectors are put together.
+const METRIC: &str = "job, namespace, hpa_namespace, hpa, type, metric";
+
 const DASHBOARD: Dashboard = Dashboard { uid: "plimsoll-hpa", variables: &["job", "hpa_namespace", "hpa"] };
 
 pub(in crate::catalog::rule) fn autoscaling() -> Vec<Alert> {
@@ -22,23 +25,24 @@ fn missing() -> Alert {
                       {{ $labels.metric }}, and {{ $labels.job }}{place} has no value for it.",
     }
     .fires(
+        // One that had a value until its samples were too old has an age: PlimsollHPAMetricStale.
         [Condition::critical(
             format!(
-                "min by (job, namespace, hpa_namespace, hpa, type, metric) (plimsoll_hpa_metric_available{{{OURS}}}) \
-                 == 0"
+                "min by ({METRIC}) (plimsoll_hpa_metric_available{{{OURS}}} == 0 \
+                 unless plimsoll_hpa_metric_age_seconds)"
             ),
             "5m",
         )],
         Runbook::new(
             "Plimsoll watches HPAs, looks up what each asks for as the HPA controller would, and has answered with an \
-             error for 5 minutes. The name, the selector or the object has nothing behind it, or its targets have no \
-             fresh samples.",
+             error for 5 minutes. The name, the selector or the object has nothing behind it. Where there were samples \
+             and they grew too old, it is PlimsollHPAMetricStale that fires.",
             "The HPA does not scale on this metric. If it is its only one, the workload stays at the size it has; if \
              there are others, it may still be scaled up by them, and is not scaled down.",
             [
                 "Dashboard plimsoll-hpa for this HPA: has there ever been a value, and until when?",
                 "`kubectl -n HPA_NAMESPACE describe hpa HPA`: the condition `ScalingActive` has Plimsoll's own \
-                 sentence: no such metric, no pods that match, no fresh samples, too few samples.",
+                 sentence: no such metric, no pods that match, no such series, too few samples.",
                 "`kubectl exec -n plimsoll-system deploy/plimsoll -- /plimsoll doctor` lists every metric that any HPA \
                  asks for, with the nearest name if there is none.",
                 "The metric is defined but empty: `/status/targets`, which targets stand for the object and what their \
@@ -63,34 +67,43 @@ fn stale() -> Alert {
         name: "PlimsollHPAMetricStale",
         category: Category::Freshness,
         dashboard: DASHBOARD,
-        summary: "An HPA acts on a value that is old.",
-        description: "The value of the {{ $labels.type }} metric {{ $labels.metric }} for the HPA {{ \
-         $labels.hpa_namespace }}/\
-                      {{ $labels.hpa }} rests on samples that are {{ $value | humanizeDuration }} old.",
+        summary: "An HPA asks for a metric whose samples are old.",
+        description: "The newest samples of the {{ $labels.type }} metric {{ $labels.metric }}, for which the HPA {{ \
+                      $labels.hpa_namespace }}/{{ $labels.hpa }} asks, are {{ $value | humanizeDuration }} old.",
     }
     .fires(
-        [Condition::warning(
-            format!(
-                "max by (job, namespace, hpa_namespace, hpa, type, metric) (plimsoll_hpa_metric_age_seconds{{{OURS}}}) \
-                 > 90"
+        [
+            Condition::critical(
+                format!(
+                    "max by ({METRIC}) (plimsoll_hpa_metric_age_seconds{{{OURS}}} \
+                     and plimsoll_hpa_metric_available == 0)"
+                ),
+                "5m",
             ),
-            "5m",
-        )],
+            Condition::warning(format!("max by ({METRIC}) (plimsoll_hpa_metric_age_seconds{{{OURS}}}) > 90"), "5m"),
+        ],
         Runbook::new(
-            "The oldest sample that the value rests on is older than 90 s, six rounds of the HPA controller. With the \
-             usual `freshness` of 2.5 scrape intervals such samples are not used at all and PlimsollHPAMetricMissing \
-             fires; this alert tells of jobs whose `freshness` was raised, or whose interval is long.",
-            "The HPA follows what was, not what is: it scales late, and for load that may be gone.",
+            "Critical: the samples behind the metric are older than the `freshness` of their job (2.5 scrape intervals \
+             and 30 s at least, if it is not set), so for 5 minutes there has been no value. Warning: there is a \
+             value, and it rests on a sample of more than 90 s, six rounds of the HPA controller; that is a job whose \
+             `freshness` was raised, or whose interval is long.",
+            "Critical: the HPA does not scale on this metric; if it is its only one, the workload stays at the size it \
+             has. Warning: the HPA follows what was, not what is: it scales late, and for load that may be gone.",
             [
                 "Dashboard plimsoll-hpa: age of the value over time. A saw tooth is a long scrape interval, a rising \
-                 line a target that fails.",
-                "Dashboard plimsoll-sources: the scrape job behind the metric, state `failing`.",
+                 line a target that fails, or whose page no longer changes.",
+                "Dashboard plimsoll-sources: the scrape job behind the metric, states `failing` and `stale`.",
                 "`/status/targets`: the error of the last scrape, and since when.",
+                "Scrapes succeed: the page has samples with a time of their own, and that time stands still. `curl` \
+                 it: the last word of the line is the time in milliseconds. What fills the page, an exporter or a \
+                 collector, has come to a halt.",
             ],
             [
                 "A target that fails: see PlimsollSourceDown.",
+                "A page that stands still: restart what fills it.",
                 "A long interval: lower `scrape_interval` of the job; an HPA looks every 15 s.",
-                "`freshness` was raised on purpose: raise this alert's limit in a copy, or silence it for this HPA.",
+                "`freshness` was raised on purpose: raise the warning's limit in a copy, or silence it for this HPA.",
+                "Until then `kubectl -n HPA_NAMESPACE patch hpa HPA` with a higher `minReplicas`, if load is expected.",
             ],
         ),
     )

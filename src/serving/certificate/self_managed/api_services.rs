@@ -47,8 +47,16 @@ impl ServiceName {
         [dns, cluster].into_iter().chain(short).chain(local).collect()
     }
 
-    fn is_in(&self, reference: &ServiceReference) -> bool {
+    /// Whether it is the one that an APIService names.
+    pub(in crate::serving) fn is_in(&self, reference: &ServiceReference) -> bool {
         reference.name.as_ref() == Some(&self.name) && reference.namespace.as_ref() == Some(&self.namespace)
+    }
+}
+
+impl Default for ServiceName {
+    /// As the shipped manifests have it.
+    fn default() -> Self {
+        Self { namespace: "plimsoll-system".into(), name: "plimsoll".into() }
     }
 }
 
