@@ -30,11 +30,12 @@
 //! `configuration`, `metrics`, `autoscalers`, `clock` and `targets`; `state` one of `ok`, `warning`, `failure` and
 //! `unknown` (it could not be asked, and `found` says why). `namespace`, `expected`, `fix` and `metric` are left out
 //! where there is none; so are `value`, `timestamp` and `ageSeconds` of a metric. A list of values has their number in
-//! `items`, their sum in `value` and the oldest time in `timestamp`. Where nothing could be examined (exit code 2), it is
-//! `{"error": "one line"}`.
+//! `items`, their sum in `value` and the oldest time in `timestamp`. Where there is no cluster to examine (exit code 2),
+//! it is `{"error": "one line"}`.
 
 mod adapter;
 mod autoscaler;
+mod budget;
 mod certificate;
 mod clock_skew;
 mod configuration;
@@ -214,6 +215,12 @@ impl Report {
         let summary = Summary::of(&findings);
         let (server, time) = (facts.place.server.clone(), facts.now);
         Self { version: env!("CARGO_PKG_VERSION"), server, time, findings, summary }
+    }
+
+    /// Whether nothing is known of the installation: its configuration and clocks are known without it.
+    pub fn is_blank(&self) -> bool {
+        let is_elsewhere = |check| matches!(check, Check::Configuration | Check::Clock);
+        self.findings.iter().all(|finding| finding.state == State::Unknown || is_elsewhere(finding.check))
     }
 
     /// Lines for people, at most `width` columns wide but for what is to be copied; with colours where they are wanted.

@@ -1,6 +1,9 @@
 //! `plimsoll doctor` on a real control plane: what is well has no failures, and each fault is named. The faults concern
 //! the whole cluster, so these tests have one of their own.
 
+mod impostor;
+mod strangers;
+
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;

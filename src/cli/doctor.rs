@@ -18,13 +18,13 @@ use crate::doctor::{Doctor, Report, ServiceName, Step};
 /// Examine a Plimsoll in a cluster: what is wrong, and how to mend it.
 ///
 /// It changes nothing. Exit code 0: no failures, though there may be warnings and what could not be asked; 1: failures;
-/// 2: there is no cluster to examine, or the command line is wrong.
+/// 2: there is no cluster to examine, or nothing could be asked of it, or the command line is wrong.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     pub cluster: UserCluster,
     /// Namespace whose autoscalers are looked at; may be given several times. Default: all.
-    #[arg(long, short = 'n', value_name = "NAMESPACE")]
+    #[arg(long, short = 'n', value_name = "NAMESPACE", value_parser = namespace)]
     pub namespace: Vec<String>,
     /// Service of Plimsoll.
     #[arg(long, value_name = "NAMESPACE/NAME", default_value = "plimsoll-system/plimsoll", value_parser = service)]
@@ -115,7 +115,14 @@ fn tell(report: &Report, output: Output) -> ExitCode {
     };
     // The exit code tells the result even where nobody reads the lines.
     let _: bool = lines.iter().all(|line| print(line));
-    ExitCode::from(u8::from(report.summary.failure > 0))
+    code(report)
+}
+
+fn code(report: &Report) -> ExitCode {
+    match report.is_blank() {
+        true => ExitCode::from(COULD_NOT_WORK),
+        false => ExitCode::from(u8::from(report.summary.failure > 0)),
+    }
 }
 
 /// See <https://no-color.org>: any value that is not empty switches colours off.
@@ -130,6 +137,13 @@ fn service(text: &str) -> Result<ServiceName, String> {
             Ok(ServiceName { namespace: namespace.into(), name: name.into() })
         }
         _ => Err("expected NAMESPACE/NAME, for example plimsoll-system/plimsoll".into()),
+    }
+}
+
+fn namespace(text: &str) -> Result<String, String> {
+    match is_label(text) {
+        true => Ok(text.into()),
+        false => Err("expected the name of a namespace: lower-case letters, digits and -".into()),
     }
 }
 

@@ -183,6 +183,15 @@ fn what_is_good_has_no_problems() {
 }
 
 #[test]
+fn a_report_of_unknowns_alone_is_blank_though_the_clocks_are_known() {
+    let mut report = Report::of(&healthy());
+    assert!(!report.is_blank());
+    let is_elsewhere = |finding: &Finding| matches!(finding.check, Check::Clock | Check::Configuration);
+    report.findings.retain(is_elsewhere);
+    assert!(report.is_blank() && report.findings.iter().all(|finding| finding.state == State::Ok));
+}
+
+#[test]
 fn registrations_that_are_missing_unavailable_insecure_or_in_the_wrong_order_are_told() {
     let failure = (Check::ApiServices, State::Failure);
     check(|facts| facts.api_services[2].1 = Ok(None), failure, &["is not registered", "kubectl apply"]);

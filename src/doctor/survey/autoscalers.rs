@@ -90,9 +90,9 @@ impl Survey<'_> {
             version: String,
         }
         let path = format!("/apis/{CUSTOM_GROUP}");
-        let body = question::text(&self.client, &path).await.map_err(|denial| match denial.code {
-            Some(404) => format!("no custom metrics API ({CUSTOM_GROUP}) registered"),
-            _ => denial.message,
+        let body = question::text(&self.client, &path).await.map_err(|denial| match denial.is_absence() {
+            true => format!("no custom metrics API ({CUSTOM_GROUP}) registered"),
+            false => denial.message,
         })?;
         let group: Group = serde_json::from_str(&body).map_err(|error| one_line(&error))?;
         let named = group.preferred_version.iter().chain(&group.versions).map(|version| version.version.as_str());
@@ -117,7 +117,7 @@ impl Survey<'_> {
             return Err(unknown());
         }
         let body = question::text(&self.client, &format!("/{root}/{api_version}")).await;
-        let body = body.map_err(|denial| if denial.code == Some(404) { unknown() } else { denial.message })?;
+        let body = body.map_err(|denial| if denial.is_absence() { unknown() } else { denial.message })?;
         let list: Resources = serde_json::from_str(&body).map_err(|error| one_line(&error))?;
         // A name with a slash is a part of another resource.
         let whole = list.resources.into_iter().filter(|resource| !resource.name.contains('/'));
@@ -160,7 +160,7 @@ impl Survey<'_> {
         let path = format!("/{root}/{version}/namespaces/{namespace}/{}/{}/scale", resource.resource, target.name);
         match self.patiently(&path, way).await? {
             Ok(body) => serde_json::from_str(&body).map(Some).map_err(|error| one_line(&error)),
-            Err(denial) if denial.code == Some(404) => Ok(None),
+            Err(denial) if denial.is_absence() => Ok(None),
             Err(denial) => Err(denial.message),
         }
     }
@@ -195,7 +195,7 @@ impl Survey<'_> {
     async fn patiently(&self, path: &str, way: &Way) -> Asked<Result<String, Denial>> {
         way.patience.ask(path, Instant::now())?;
         let answer = question::text(&self.client, path).await;
-        if matches!(&answer, Err(denial) if denial.code.is_none()) {
+        if matches!(&answer, Err(denial) if !matches!(denial.cause, question::Cause::Status(_))) {
             way.patience.silence(path);
         }
         Ok(answer)

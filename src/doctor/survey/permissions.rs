@@ -76,7 +76,7 @@ impl Survey<'_> {
                     Err(why) => return Some(Err(why)),
                 },
                 // A cluster without the kind has no monitors of it.
-                Err(denial) if denial.code == Some(404) => {}
+                Err(denial) if denial.is_absence() => {}
                 Err(denial) => return Some(Err(denial.message)),
             }
         }
