@@ -258,7 +258,8 @@ mod tests {
         };
         let left_out = Some(r#"severity !~ "critical""#.to_owned());
         assert_eq!(target(&["KubeAggregatedAPIDown"], Some(r#"name = "v1beta2.custom.metrics.k8s.io""#)), left_out);
-        assert_eq!(target(&["PlimsollNotReady"], None), left_out, "a warning at most");
+        let worse_than_information = Some(r#"severity !~ "critical|warning""#.to_owned());
+        assert_eq!(target(&["PlimsollNotReady"], None), worse_than_information, "of one degraded check");
         assert_eq!(target(&["PlimsollAPIServiceUnavailable"], None), None);
         assert_eq!(target(&["PlatformMemoryHigh"], None), left_out, "a warning at times");
         assert_eq!(target(&["PlatformMemoryHigh"], Some(IS_CRITICAL)), None);
