@@ -16,7 +16,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Files of rules, in the order in which a reader wants them.
-const FILES: [&str; 4] = ["recording", "slo", "plimsoll", "platform"];
+const FILES: [&str; 6] = ["recording", "slo", "plimsoll", "platform-recording", "platform-slo", "platform"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -52,12 +52,20 @@ pub fn alerts() -> Vec<Alert> {
     chapters().into_iter().flat_map(|chapter| chapter.alerts).collect()
 }
 
+/// Whether rules or dashboards of this name are about the sample platform. Who has Plimsoll and no such platform wants none of
+/// its thresholds and would be woken for backups that nobody makes: what loads these is apart from what loads Plimsoll's.
+fn is_of_platform(name: &str) -> bool {
+    name.starts_with("platform")
+}
+
 /// Rules, PrometheusRule objects, runbooks, the wrapper for jsonnet, and the configuration of an Alertmanager.
 ///
 /// # Errors
 /// When a query or a text of an alert is wrong.
 pub fn files(catalog: &Catalog) -> Result<Files, Problem> {
-    let mut by_file: Vec<(&str, Vec<Group>)> = vec![("recording", recorded(catalog)?)];
+    let (of_platform, of_plimsoll) =
+        recorded(catalog)?.into_iter().partition(|group| group.name.starts_with("platform."));
+    let mut by_file: Vec<(&str, Vec<Group>)> = vec![("recording", of_plimsoll), ("platform-recording", of_platform)];
     for Chapter { file, group, alerts } in chapters() {
         let group = Group::of_alerts(group, &alerts, catalog)?;
         match by_file.iter_mut().find(|(name, _)| *name == file) {
@@ -68,7 +76,8 @@ pub fn files(catalog: &Catalog) -> Result<Files, Problem> {
     let mut files = Files::default();
     for (name, groups) in &by_file {
         files.add(format!("alert-rules/{name}.yaml"), file::rules(groups));
-        files.add(format!("alert-rules/prometheusrules/{name}.yaml"), file::object(name, groups));
+        let folder = if is_of_platform(name) { "prometheusrules/platform" } else { "prometheusrules" };
+        files.add(format!("alert-rules/{folder}/{name}.yaml"), file::object(name, groups));
     }
     let names: Vec<_> = by_file.iter().map(|(name, _)| *name).collect();
     files.extend(file::loaders(&names));
@@ -99,11 +108,13 @@ pub fn of_definitions(defined: &[Defined], catalog: &Catalog) -> Result<Files, P
     Ok(files)
 }
 
-/// The wrapper for those who put their monitoring together with jsonnet: the rules, and the dashboards among these files.
+/// The wrappers for those who put their monitoring together with jsonnet: the rules, and the dashboards among these files; the
+/// platform's in one of its own.
 pub fn mixin(files: &Files) -> Files {
-    let mut wrapper = Files::default();
-    wrapper.add("alert-rules/mixin/mixin.libsonnet", file::mixin(files));
-    wrapper
+    let mut wrappers = Files::default();
+    wrappers.add("alert-rules/mixin/mixin.libsonnet", file::mixin(files, |name| !is_of_platform(name)));
+    wrappers.add("alert-rules/mixin/platform.libsonnet", file::mixin(files, is_of_platform));
+    wrappers
 }
 
 fn recorded(catalog: &Catalog) -> Result<Vec<Group>, Problem> {
@@ -114,7 +125,7 @@ fn chapters() -> Vec<Chapter> {
     let chapter = |file, group, alerts| Chapter { file, group, alerts };
     vec![
         chapter("slo", "plimsoll.slo", slo::of_plimsoll()),
-        chapter("slo", "platform.slo", slo::of_platform()),
+        chapter("platform-slo", "platform.slo", slo::of_platform()),
         chapter("plimsoll", "plimsoll.availability", plimsoll::availability()),
         chapter("plimsoll", "plimsoll.autoscaling", plimsoll::autoscaling()),
         chapter("plimsoll", "plimsoll.sources", plimsoll::sources()),

@@ -136,7 +136,7 @@ fn promtool_has_nothing_to_say_against_the_configuration_of_prometheus() {
     fs::write(folder.path().join("prometheus.yaml"), configuration.to_string()).expect("written");
     let (right, said) =
         run(installed("promtool", "prometheus").args(["check", "config"]).arg(folder.path().join("prometheus.yaml")));
-    assert!(right && said.contains("4 rule files found"), "{said}");
+    assert!(right && said.contains("6 rule files found"), "{said}");
 }
 
 /// The keys of this discovery that are used here, and no others.

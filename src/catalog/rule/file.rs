@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::catalog::rule::{Alert, Recordings};
+use crate::catalog::rule::{Alert, Recordings, is_of_platform};
 use crate::catalog::{Catalog, Expression, Files, Problem};
 
 /// Rules that are evaluated one after the other.
@@ -113,9 +113,11 @@ pub(super) fn object(name: &str, groups: &[Group]) -> String {
 
 /// What loads the files: kustomizations.
 pub(super) fn loaders(names: &[&str]) -> Files {
+    let (of_platform, of_plimsoll): (Vec<_>, Vec<_>) = names.iter().copied().partition(|name| is_of_platform(name));
     let mut files = Files::default();
-    files.add("alert-rules/kustomization.yaml", config_map(names));
-    files.add("alert-rules/prometheusrules/kustomization.yaml", objects(names));
+    files.add("alert-rules/kustomization.yaml", config_map(&of_plimsoll));
+    files.add("alert-rules/prometheusrules/kustomization.yaml", objects("Plimsoll", &of_plimsoll));
+    files.add("alert-rules/prometheusrules/platform/kustomization.yaml", objects("the platform", &of_platform));
     files
 }
 
@@ -123,8 +125,8 @@ pub(super) fn loaders(names: &[&str]) -> Files {
 fn config_map(names: &[&str]) -> String {
     let files: String = names.iter().map(|name| format!("      - {name}.yaml\n")).collect();
     format!(
-        "{MADE}# The rules, and what an Alertmanager does with the alerts, as ConfigMaps: for a Prometheus without an \
-         operator.\n\
+        "{MADE}# The rules of Plimsoll, and what an Alertmanager does with the alerts, as ConfigMaps: for a Prometheus without \
+         an operator.\n\
          apiVersion: kustomize.config.k8s.io/v1beta1\n\
          kind: Kustomization\n\
          generatorOptions:\n  disableNameSuffixHash: true\n\
@@ -134,10 +136,10 @@ fn config_map(names: &[&str]) -> String {
     )
 }
 
-fn objects(names: &[&str]) -> String {
+fn objects(of: &str, names: &[&str]) -> String {
     let files: String = names.iter().map(|name| format!("  - {name}.yaml\n")).collect();
     format!(
-        "{MADE}# The rules as PrometheusRule objects, for the Prometheus Operator. One that chooses rules by a label \
+        "{MADE}# The rules of {of} as PrometheusRule objects, for the Prometheus Operator. One that chooses rules by a label \
          takes it with\n\
          # labels: [{{pairs: {{release: NAME}}}}] of a kustomization that has this one as a resource.\n\
          apiVersion: kustomize.config.k8s.io/v1beta1\n\
@@ -146,25 +148,29 @@ fn objects(names: &[&str]) -> String {
     )
 }
 
-/// The roots by which mixins are put together: rules, alerts and dashboards.
-pub(super) fn mixin(files: &Files) -> String {
-    let rules = |path: &str| format!("std.parseYaml(importstr '../{path}.yaml').groups");
+/// The roots by which mixins are put together: rules, alerts and dashboards of these names.
+pub(super) fn mixin(files: &Files, is_among: fn(&str) -> bool) -> String {
     let of_folder = |folder: &str, suffix: &str| {
         let names = files.0.keys().filter_map(|path| path.strip_prefix(folder)?.strip_suffix(suffix));
-        names.filter(|name| !name.contains('/')).map(str::to_owned).collect::<Vec<_>>()
+        names.filter(|name| !name.contains('/') && is_among(name)).map(str::to_owned).collect::<Vec<_>>()
     };
-    let names = of_folder("alert-rules/", ".yaml");
-    let alerts = names.iter().filter(|name| !["recording", "kustomization"].contains(&name.as_str()));
-    let alerts = alerts.map(|name| rules(name)).collect::<Vec<_>>().join("\n            + ");
+    let mut names = of_folder("alert-rules/", ".yaml");
+    names.retain(|name| name != "kustomization");
+    let (recordings, alerts): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name.ends_with("recording"));
+    let groups = |names: &[String]| {
+        let groups = names.iter().map(|name| format!("std.parseYaml(importstr '../{name}.yaml').groups"));
+        groups.collect::<Vec<_>>().join("\n            + ")
+    };
     let dashboard = |uid: &String| format!("    '{uid}.json': import '../../dashboards/{uid}.json',\n");
     let dashboards: String = of_folder("dashboards/", ".json").iter().map(dashboard).collect();
     format!(
         "// Made by `plimsoll artifacts generate`; changes belong into the catalogue.\n\
          // Rules and dashboards for those who put their monitoring together with jsonnet.\n\
          {{\n  prometheusRules+:: {{\n    groups+: {},\n  }},\n  \
-         prometheusAlerts+:: {{\n    groups+: {alerts},\n  }},\n  \
+         prometheusAlerts+:: {{\n    groups+: {},\n  }},\n  \
          grafanaDashboards+:: {{\n{dashboards}  }},\n}}\n",
-        rules("recording"),
+        groups(&recordings),
+        groups(&alerts),
     )
 }
 
