@@ -67,17 +67,17 @@ pub fn files(catalog: &Catalog) -> Result<Files, Problem> {
     }
     let mut files = Files::default();
     for (name, groups) in &by_file {
-        files.add(format!("alert-rules/{name}.yaml"), file::rules(groups));
-        files.add(format!("alert-rules/prometheusrules/{name}.yaml"), file::object(name, groups));
+        files.add(format!("alert-rules/{name}.yaml"), file::rules(groups))?;
+        files.add(format!("alert-rules/prometheusrules/{name}.yaml"), file::object(name, groups))?;
     }
     let names: Vec<_> = by_file.iter().map(|(name, _)| *name).collect();
-    files.extend(file::loaders(&names));
+    files.extend(file::loaders(&names)?)?;
     let alerts = alerts();
     for alert in &alerts {
-        files.add(format!("alert-rules/runbooks/{}.md", alert.name), runbook::page(alert, catalog)?);
+        files.add(format!("alert-rules/runbooks/{}.md", alert.name), runbook::page(alert, catalog)?)?;
     }
-    files.add("alert-rules/runbooks/README.md", runbook::index(&alerts));
-    files.extend(alertmanager::files(&alerts, catalog)?);
+    files.add("alert-rules/runbooks/README.md", runbook::index(&alerts))?;
+    files.extend(alertmanager::files(&alerts, catalog)?)?;
     Ok(files)
 }
 
@@ -91,19 +91,22 @@ pub fn of_definitions(defined: &[Defined], catalog: &Catalog) -> Result<Files, P
         return Ok(files);
     }
     let groups = [Group::of_alerts("plimsoll.metrics", &alerts, catalog)?];
-    files.add("alert-rules/metrics.yaml", file::rules(&groups));
-    files.add("alert-rules/prometheusrules/metrics.yaml", file::object("metrics", &groups));
+    files.add("alert-rules/metrics.yaml", file::rules(&groups))?;
+    files.add("alert-rules/prometheusrules/metrics.yaml", file::object("metrics", &groups))?;
     for alert in &alerts {
-        files.add(format!("alert-rules/runbooks/{}.md", alert.name), runbook::page(alert, catalog)?);
+        files.add(format!("alert-rules/runbooks/{}.md", alert.name), runbook::page(alert, catalog)?)?;
     }
     Ok(files)
 }
 
 /// The wrapper for those who put their monitoring together with jsonnet: the rules, and the dashboards among these files.
-pub fn mixin(files: &Files) -> Files {
+///
+/// # Errors
+/// When two of them would be one.
+pub fn mixin(files: &Files) -> Result<Files, Problem> {
     let mut wrapper = Files::default();
-    wrapper.add("alert-rules/mixin/mixin.libsonnet", file::mixin(files));
-    wrapper
+    wrapper.add("alert-rules/mixin/mixin.libsonnet", file::mixin(files))?;
+    Ok(wrapper)
 }
 
 fn recorded(catalog: &Catalog) -> Result<Vec<Group>, Problem> {

@@ -112,11 +112,14 @@ pub(super) fn object(name: &str, groups: &[Group]) -> String {
 }
 
 /// What loads the files: kustomizations.
-pub(super) fn loaders(names: &[&str]) -> Files {
+///
+/// # Errors
+/// When two of them would be one.
+pub(super) fn loaders(names: &[&str]) -> Result<Files, Problem> {
     let mut files = Files::default();
-    files.add("alert-rules/kustomization.yaml", config_map(names));
-    files.add("alert-rules/prometheusrules/kustomization.yaml", objects(names));
-    files
+    files.add("alert-rules/kustomization.yaml", config_map(names))?;
+    files.add("alert-rules/prometheusrules/kustomization.yaml", objects(names))?;
+    Ok(files)
 }
 
 /// Rules and the Alertmanager's configuration as ConfigMaps whose names stay, so that a reload suffices when they change.
