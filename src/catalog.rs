@@ -90,9 +90,9 @@ impl Catalog {
     /// When a query is wrong.
     pub fn files(&self) -> Result<Files, Problem> {
         let mut files = Files::default();
-        files.extend(dashboard::files(self)?);
-        files.extend(rule::files(self)?);
-        files.extend(rule::mixin(&files));
+        files.extend(dashboard::files(self)?)?;
+        files.extend(rule::files(self)?)?;
+        files.extend(rule::mixin(&files)?)?;
         lint::refuse(&files, self)?;
         Ok(files)
     }

@@ -1,7 +1,10 @@
 //! `plimsoll artifacts` as a user has it: the program, a real registry, a real Prometheus.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use plimsoll::artifacts::{Bundle, Changelog, Digest};
 use plimsoll::catalog::{Catalog, Files, Metric, Origin, Unit};
@@ -41,10 +44,12 @@ fn bundle(version: &str, catalog: &Catalog, queries: &[&str]) -> Bundle {
     let targets: Vec<_> = queries.iter().map(|query| json!({"refId": "A", "expr": query})).collect();
     let panels = json!([{"id": 1, "title": "Panel", "targets": targets}]);
     let mut files = Files::default();
-    files.add("dashboards/one.json", json!({"uid": "one", "title": "One", "panels": panels}).to_string());
+    files
+        .add("dashboards/one.json", json!({"uid": "one", "title": "One", "panels": panels}).to_string())
+        .expect("a path of its own");
     // What no compression makes small: a way that breaks has to break within it.
     let noise: String = (0..2000_u32).map(|number| Digest::of(&number.to_le_bytes()).hex().to_owned()).collect();
-    files.add("alert-rules/runbooks/Noise.md", noise);
+    files.add("alert-rules/runbooks/Noise.md", noise).expect("a path of its own");
     let changelog = Changelog { text: format!("## {version}\n") };
     let made = Bundle::of(catalog, files, &version.parse().expect("a version"), &changelog, None);
     made.unwrap_or_else(|refusal| panic!("{refusal}"))
@@ -333,6 +338,49 @@ fn a_pull_that_breaks_off_or_brings_something_else_leaves_nothing() {
     assert_eq!(scene.names(), ["bundle.tar.gz"]);
 }
 
+/// A registry that lets everybody in, and answers whatever is asked for after that with a length and pieces of spaces, one at
+/// a time.
+fn spaces(length: u64, piece: usize, pause: Duration) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let mut requests = BufReader::new(client.try_clone().expect("a socket")).lines().map_while(Result::ok);
+                while let Some(request) = requests.next() {
+                    let _: usize = requests.by_ref().take_while(|line| !line.is_empty()).count();
+                    let is_greeting = request.starts_with("GET /v2/ ");
+                    let length = if is_greeting { 0 } else { length };
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+                    let mut is_read = client.write_all(head.as_bytes()).is_ok();
+                    while is_read && !is_greeting {
+                        is_read = client.write_all(&vec![b' '; piece]).is_ok();
+                        std::thread::sleep(pause);
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn a_registry_that_answers_without_end_is_not_listened_to_for_ever() {
+    let scene = Scene::new();
+    let address = |server: &str| format!("oci://{server}/artifacts:1.0.0");
+    let huge = scene.pull(&address(&spaces(3 << 30, 1 << 20, Duration::ZERO)), "pulled");
+    assert!(huge.code == Some(1) && huge.stderr.contains("its manifest has more than 4194304 bytes"), "{huge:?}");
+    let slow = address(&spaces(100_000, 1, Duration::from_millis(50)));
+    let started = Instant::now();
+    let pulled = scene.run(&["pull", &slow, "--plain-http", "--timeout=1s", "--output=pulled"]);
+    let what = "it was not done within 1s (--timeout); nothing was written";
+    assert!(pulled.code == Some(1) && pulled.stderr.contains(what), "{pulled:?}");
+    let pushed = scene.run(&["push", &slow, "--bundle=bundle.tar.gz", "--plain-http", "--timeout=1s"]);
+    assert_eq!(pushed.code, Some(1), "{pushed:?}");
+    assert!(started.elapsed() < Duration::from_secs(45), "less than a single read may take");
+    assert_eq!(scene.names(), ["bundle.tar.gz"]);
+}
+
 #[test]
 fn a_version_that_is_too_small_for_what_changed_fails() {
     let scene = Scene::new();
@@ -350,6 +398,32 @@ fn a_version_that_is_too_small_for_what_changed_fails() {
     let refused = scene.run(&["bundle", "--previous=major.tar.gz", "--output=next.tar.gz"]);
     assert!(refused.code == Some(1) && refused.stderr.contains("is too small after 2.0.0"), "{refused:?}");
     assert!(!scene.path("next.tar.gz").exists());
+}
+
+#[test]
+fn a_manifest_is_not_believed_because_its_sums_are_right() {
+    let scene = Scene::new();
+    let mut contents = sample().contents;
+    let mut manifest: Value = serde_json::from_slice(&contents.0["artifacts.json"]).expect("JSON");
+    for field in ["dashboards", "alerts", "metricsRequired", "catalog"] {
+        manifest[field] = json!({});
+    }
+    contents.0.insert("artifacts.json".to_owned(), manifest.to_string().into_bytes());
+    contents.0.remove("SHA256SUMS");
+    let sums = contents.sums().into_bytes();
+    contents.0.insert("SHA256SUMS".to_owned(), sums);
+    std::fs::write(scene.path("lies.tar.gz"), contents.archive().bytes).expect("written");
+    let verified = scene.run(&["verify", "lies.tar.gz"]);
+    assert_eq!(verified.code, Some(1));
+    for what in [
+        "lies.tar.gz: artifacts.json: dashboards is not what the files have",
+        "lies.tar.gz: artifacts.json: metricsRequired is not what the files have",
+        "lies.tar.gz: artifacts.json: catalog does not have queue_length, which is read",
+    ] {
+        assert!(verified.stdout.contains(what), "{verified:?}");
+    }
+    let compared = scene.run(&["diff", "bundle.tar.gz", "lies.tar.gz"]);
+    assert!(compared.code == Some(2) && compared.stderr.contains("is not what the files have"), "{compared:?}");
 }
 
 #[test]
@@ -391,7 +465,8 @@ async fn a_real_prometheus_says_which_query_lacks_what() {
         [r#"up{job=~"$job"}"#, r#"sum by (job) (up{namespace="a"})"#, "rate(queue_length_total[$__rate_interval])"];
     let up = Metric::gauge("up", Unit::Boolean, "").from(Origin::Scrape);
     let queue = Metric::counter("queue_length_total", "messages", "").from(Origin::Service);
-    scene.save("bundle.tar.gz", &bundle("1.0.0", &Catalog::default().with([up, queue]), &queries));
+    let catalog = Catalog::default().with([up, queue]);
+    scene.save("bundle.tar.gz", &bundle("1.0.0", &catalog, &queries));
     let url = format!("http://{}", prometheus.address);
     let found = scene.run(&["verify", "bundle.tar.gz", "--prometheus", &url]);
     let place = r#"dashboards/one.json: panel "Panel", query A"#;
@@ -399,7 +474,7 @@ async fn a_real_prometheus_says_which_query_lacks_what() {
         "{place}: series up have no label namespace; they have instance, job\n{place}: there is no series queue_length_total\n"
     );
     assert_eq!((found.code, found.stdout.as_str()), (Some(1), expected.as_str()), "{found:?}");
-    scene.save("bundle.tar.gz", &bundle("1.0.0", &Catalog::plimsoll(), &queries[..1]));
+    scene.save("bundle.tar.gz", &bundle("1.0.0", &catalog, &queries[..1]));
     assert_eq!(scene.run(&["verify", "bundle.tar.gz", "--prometheus", &url]).code, Some(0));
     let nobody = scene.run(&["verify", "bundle.tar.gz", "--prometheus=http://127.0.0.1:1"]);
     assert!(nobody.code == Some(2) && nobody.stderr.contains("no connection"), "{nobody:?}");

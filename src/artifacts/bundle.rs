@@ -77,12 +77,12 @@ impl Bundle {
                 contents.add(&file.name, bytes).map_err(|what| vec![Refusal::new(place.display(), what)])?;
             }
         }
+        let place = path.display().to_string();
         let faults = against_manifest(&manifest, &contents);
-        if faults.is_empty() {
-            Ok(Self { manifest, contents })
-        } else {
-            Err(named(&path.display().to_string(), faults))
+        if !faults.is_empty() {
+            return Err(named(&place, faults));
         }
+        true_of(&place, RECORD, manifest, contents)
     }
 
     /// Files that say themselves what they are.
@@ -99,15 +99,27 @@ impl Bundle {
         found.extend(against_sums(&contents));
         found.sort();
         found.dedup();
-        if found.is_empty() {
-            return Ok(Self { manifest, contents });
+        if !found.is_empty() {
+            return Err(named(place, found));
         }
-        Err(named(place, found))
+        true_of(place, MANIFEST, manifest, contents)
     }
 
     pub fn archive(&self) -> Archived {
         self.contents.archive()
     }
+}
+
+/// A bundle of files that are what the manifest lists, when they are also what it says of them.
+fn true_of(place: &str, name: &str, manifest: Manifest, contents: Contents) -> Result<Bundle, Vec<Refusal>> {
+    let texts = contents.0.iter().filter_map(|(path, bytes)| Some((path.as_str(), str::from_utf8(bytes).ok()?)));
+    let untrue = manifest
+        .untrue(texts)
+        .map_err(|Refusal { place: within, what }| vec![Refusal::new(format!("{place}: {within}"), what)])?;
+    if untrue.is_empty() {
+        return Ok(Bundle { manifest, contents });
+    }
+    Err(untrue.into_iter().map(|what| Refusal::new(format!("{place}: {name}"), what)).collect())
 }
 
 /// A path, and what is wrong with the file.
@@ -149,6 +161,7 @@ fn against_sums(contents: &Contents) -> Vec<Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::artifacts::Kind;
     use crate::artifacts::samples::{self, bundle};
 
     fn faults(change: impl Fn(&mut Contents)) -> Vec<String> {
@@ -192,6 +205,41 @@ mod tests {
         assert_eq!(faults(|contents| drop(contents.0.remove(SUMS))), ["b: SHA256SUMS: it is missing"]);
         let none = faults(|contents| drop(contents.0.remove(MANIFEST)));
         assert_eq!(none, ["b: it has no artifacts.json, so it is no bundle of artifacts"]);
+    }
+
+    #[test]
+    fn a_manifest_that_says_something_else_of_its_files_is_refused_even_if_all_sums_are_right() {
+        let lie = |change: &dyn Fn(&mut Manifest)| {
+            faults(|contents| {
+                let mut manifest = bundle().manifest;
+                change(&mut manifest);
+                contents.0.insert(MANIFEST.into(), manifest.text().into_bytes());
+                contents.0.remove(SUMS);
+                let sums = contents.sums();
+                contents.0.insert(SUMS.into(), sums.into_bytes());
+            })
+        };
+        let differs = |field: &str| [format!("b: artifacts.json: {field} is not what the files have")];
+        assert_eq!(lie(&|manifest| manifest.dashboards.clear()), differs("dashboards"));
+        assert_eq!(lie(&|manifest| manifest.alerts.clear()), differs("alerts"));
+        assert_eq!(lie(&|manifest| manifest.recording_rules.clear()), differs("recordingRules"));
+        assert_eq!(lie(&|manifest| manifest.metrics_required.clear()), differs("metricsRequired"));
+        let kind = differs("the kind of alert-rules/alerts.yaml");
+        assert_eq!(lie(&|manifest| manifest.files[1].kind = Kind::Other), kind);
+        let newer = lie(&|manifest| manifest.files[1].version = Version::new(9, 0, 0));
+        assert_eq!(
+            newer,
+            ["b: artifacts.json: alert-rules/alerts.yaml is of version 9.0.0, which is newer than 1.0.0"]
+        );
+        let none = lie(&|manifest| drop(manifest.catalog.remove("queue_length")));
+        assert_eq!(none, ["b: artifacts.json: catalog does not have queue_length, which is read"]);
+        let label = lie(&|manifest| manifest.catalog.get_mut("queue_length").expect("it is there").labels.clear());
+        assert_eq!(label, ["b: artifacts.json: catalog does not have the label job of queue_length, which is read"]);
+        let all = lie(&|manifest| manifest.catalog.clear());
+        assert!(
+            all.contains(&"b: artifacts.json: catalog does not have job:requests:rate5m, which is recorded".to_owned()),
+            "{all:?}"
+        );
     }
 
     #[test]

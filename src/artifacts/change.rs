@@ -15,6 +15,7 @@ use semver::Version;
 use crate::artifacts::Manifest;
 use crate::artifacts::bundle::CHANGELOG;
 use crate::artifacts::manifest::Described;
+use crate::artifacts::refusal::printable;
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,7 +101,7 @@ pub fn missing_version(changes: &[Change], old: &Version, new: &Version) -> Opti
 
 impl Changes {
     fn add(&mut self, class: Class, what: String) {
-        self.0.push(Change { class, what });
+        self.0.push(Change { class, what: printable(&what) });
     }
 
     fn names(&mut self, kind: &str, old: &BTreeSet<String>, new: &BTreeSet<String>) {

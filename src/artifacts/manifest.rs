@@ -85,9 +85,8 @@ pub struct Described {
     pub origin: Value,
 }
 
-/// What a manifest is made of.
+/// What a manifest is made of, as far as files say it.
 struct Parts<'a> {
-    catalog: &'a Catalog,
     dashboards: Vec<Dashboard>,
     /// By path.
     rules: BTreeMap<&'a str, Rules>,
@@ -111,7 +110,8 @@ impl Manifest {
     /// When two dashboards have one uid, a name cannot stand in PromQL, or a query or a file cannot be read.
     pub fn of(catalog: &Catalog, files: &Files, version: &Version, previous: Option<&Self>) -> Result<Self, Refusal> {
         check_names(catalog)?;
-        let parts = Parts::read(catalog, files)?;
+        let parts = Parts::read(files.0.iter().map(|(path, text)| (path.as_str(), text.as_str())))?;
+        let metric_of = |series: &str| catalog.of_series(series).map(|metric| metric.name.to_string());
         let file = |(path, text): (&String, &String)| {
             let kind = Kind::of(path, parts.rules.get(path.as_str()));
             let sha256 = Digest::of(text.as_bytes());
@@ -127,7 +127,7 @@ impl Manifest {
             dashboards: parts.dashboards()?,
             alerts: parts.alerts(),
             recording_rules: parts.recording_rules(),
-            metrics_required: parts.required()?,
+            metrics_required: parts.required(metric_of)?,
             catalog: catalog.metrics().map(|metric| (metric.name.to_string(), Described::of(metric))).collect(),
         })
     }
@@ -162,6 +162,55 @@ impl Manifest {
         }
         check_twins(names().chain([MANIFEST, SUMS]))
             .map_err(|(one, other)| format!("files {one:?} and {other:?} are one file where capitals do not matter"))
+    }
+
+    /// What it says of these files and is not so. What is derived from files is part of the format: another way to derive it is
+    /// another [`SCHEMA_VERSION`].
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn untrue<'a>(&self, files: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Vec<String>, Refusal> {
+        let parts = Parts::read(files)?;
+        let required = parts.required(|series| self.metric_of(series))?;
+        let fields = [
+            ("dashboards", self.dashboards == parts.dashboards()?),
+            ("alerts", self.alerts == parts.alerts()),
+            ("recordingRules", self.recording_rules == parts.recording_rules()),
+            ("metricsRequired", self.metrics_required == required),
+        ];
+        let differs = |field: &str| format!("{field} is not what the files have");
+        let mut found: Vec<_> = fields.iter().filter(|(_, is_so)| !is_so).map(|(field, _)| differs(field)).collect();
+        for File { name, kind, version, .. } in &self.files {
+            if *kind != Kind::of(name, parts.rules.get(name.as_str())) {
+                found.push(differs(&format!("the kind of {name}")));
+            }
+            if *version > self.version {
+                found.push(format!("{name} is of version {version}, which is newer than {}", self.version));
+            }
+        }
+        found.extend(self.undescribed(&required));
+        Ok(found)
+    }
+
+    /// What files read or record, and the catalogue does not have.
+    fn undescribed(&self, required: &BTreeMap<String, Required>) -> Vec<String> {
+        let lacks = |(name, required): (&String, &Required)| match self.catalog.get(name) {
+            None => Some(format!("catalog does not have {name}, which is read")),
+            Some(metric) => {
+                let label = required.labels.iter().find(|label| !metric.labels.contains_key(*label))?;
+                Some(format!("catalog does not have the label {label} of {name}, which is read"))
+            }
+        };
+        let recorded = self.recording_rules.iter().filter(|name| !self.catalog.contains_key(*name));
+        let recorded = recorded.map(|name| format!("catalog does not have {name}, which is recorded"));
+        required.iter().filter_map(lacks).chain(recorded).collect()
+    }
+
+    /// As [`Catalog::of_series`].
+    fn metric_of(&self, series: &str) -> Option<String> {
+        let is_histogram = |name: &str| self.catalog.get(name).is_some_and(|metric| metric.kind == "histogram");
+        let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| series.strip_suffix(suffix));
+        base.filter(|base| is_histogram(base)).or(Some(series)).map(str::to_owned)
     }
 
     /// As it is written.
@@ -203,9 +252,9 @@ impl Described {
 // === impl Parts ===
 
 impl<'a> Parts<'a> {
-    fn read(catalog: &'a Catalog, files: &'a Files) -> Result<Self, Refusal> {
-        let (dashboards, rules) = read_all(files.0.iter().map(|(path, text)| (path.as_str(), text.as_str())))?;
-        Ok(Self { catalog, dashboards, rules })
+    fn read(files: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self, Refusal> {
+        let (dashboards, rules) = read_all(files)?;
+        Ok(Self { dashboards, rules })
     }
 
     fn dashboards(&self) -> Result<BTreeMap<String, Shown>, Refusal> {
@@ -233,7 +282,8 @@ impl<'a> Parts<'a> {
         rules.filter(|rule| !rule.is_alert).map(|rule| rule.name.clone()).collect()
     }
 
-    fn required(&self) -> Result<BTreeMap<String, Required>, Refusal> {
+    /// `metric_of` names the metric of a series; of one that is in no catalogue nothing is known but its name.
+    fn required(&self, metric_of: impl Fn(&str) -> Option<String>) -> Result<BTreeMap<String, Required>, Refusal> {
         let recorded = self.recording_rules();
         let mut required: BTreeMap<String, Required> = BTreeMap::new();
         for query in queries(&self.dashboards, &self.rules) {
@@ -241,8 +291,7 @@ impl<'a> Parts<'a> {
             let file = query.place.split_once(": ").map_or("", |(file, _)| file);
             for selector in reads {
                 let Some(series) = selector.name.as_deref().filter(|name| !recorded.contains(*name)) else { continue };
-                let name = self.catalog.of_series(series).map_or(series, |metric| &metric.name);
-                let known = required.entry(name.to_owned()).or_default();
+                let known = required.entry(metric_of(series).unwrap_or_else(|| series.to_owned())).or_default();
                 known.labels.extend(selector.labels.iter().filter(|label| *label != "le").cloned());
                 known.read_by.insert(file.to_owned());
             }

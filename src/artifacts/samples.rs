@@ -26,15 +26,15 @@ pub fn files() -> Files {
         ],
         "templating": {"list": [{"name": "job", "type": "query", "query": "label_values(queue_length, job)"}]},
     });
-    files.add("dashboards/queues.json", dashboard.to_string());
+    files.add("dashboards/queues.json", dashboard.to_string()).expect("a path of its own");
     let recording = "groups: [{name: recording, rules: [{record: 'job:requests:rate5m', \
                      expr: 'sum by (job) (rate(requests_total[5m]))'}]}]\n";
-    files.add("alert-rules/recording.yaml", recording);
+    files.add("alert-rules/recording.yaml", recording).expect("a path of its own");
     let alerts = "groups: [{name: alerts, rules: [\
                   {alert: QueueLong, expr: 'queue_length{queue=\"a\"} > 100', labels: {severity: warning}},\
                   {alert: Slow, expr: 'rate(duration_seconds_sum[5m]) > 5', labels: {severity: critical}}]}]\n";
-    files.add("alert-rules/alerts.yaml", alerts);
-    files.add("alert-rules/runbooks/QueueLong.md", "# QueueLong\n");
+    files.add("alert-rules/alerts.yaml", alerts).expect("a path of its own");
+    files.add("alert-rules/runbooks/QueueLong.md", "# QueueLong\n").expect("a path of its own");
     files
 }
 

@@ -40,7 +40,7 @@ use crate::catalog::{Catalog, Files, Problem, Text};
 
 pub use annotation::{Annotation, When};
 pub use color::{Color, Stroke};
-pub use definitions::{Shown, UID as UID_OF_DEFINITIONS, of_definitions};
+pub use definitions::{Shown, UID as UID_OF_DEFINITIONS, of_definitions, uid_of_definition};
 pub use link::Link;
 pub use measure::Measure;
 pub use panel::{Cells, Column, Panel, State, View};
@@ -177,10 +177,10 @@ pub fn files_of(dashboards: &[Dashboard], catalog: &Catalog) -> Result<Files, Pr
     let mut files = Files::default();
     for dashboard in dashboards {
         let json = dashboard.json(catalog)?;
-        files.add(dashboard.path(), format!("{json:#}\n"));
-        files.add(provisioning::config_map_path(dashboard), provisioning::config_map(dashboard, &json));
-        files.add(provisioning::grafana_dashboard_path(dashboard), provisioning::grafana_dashboard(dashboard));
+        files.add(dashboard.path(), format!("{json:#}\n"))?;
+        files.add(provisioning::config_map_path(dashboard), provisioning::config_map(dashboard, &json))?;
+        files.add(provisioning::grafana_dashboard_path(dashboard), provisioning::grafana_dashboard(dashboard))?;
     }
-    files.extend(provisioning::files(dashboards));
+    files.extend(provisioning::files(dashboards)?)?;
     Ok(files)
 }

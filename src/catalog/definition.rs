@@ -29,7 +29,7 @@ const WINDOW_MIN: Duration = Duration::from_mins(2);
 /// As long as a panel resolves, and at least four scrapes.
 const RESOLUTION: &str = "$__rate_interval";
 
-/// A dashboard of what a configuration defines, and alerts of its thresholds, with what loads them; and the catalogue that has
+/// Dashboards of what a configuration defines, and alerts of its thresholds, with what loads them; and the catalogue that has
 /// what they read. What is shipped is not among the files.
 ///
 /// # Errors
@@ -37,13 +37,13 @@ const RESOLUTION: &str = "$__rate_interval";
 pub fn files_of(catalog: Catalog, definitions: &[Arc<Definition>]) -> Result<(Catalog, Files), Problem> {
     let (catalog, defined) = Defined::all(catalog, definitions)?;
     let shown: Vec<_> = defined.iter().map(Defined::shown).collect();
-    let own = dashboard::of_definitions("Metrics", &shown);
-    // It has links to those that are shipped.
-    let mut judged = dashboard::files(&catalog)?;
-    judged.add(own.path(), own.json(&catalog)?.to_string());
+    let own = dashboard::of_definitions(&shown);
+    let mut files = dashboard::files_of(&own, &catalog)?;
+    files.extend(rule::of_definitions(&defined, &catalog)?)?;
+    // They have links to those that are shipped.
+    let mut judged = dashboard::files_of(&dashboard::all().into_iter().chain(own).collect::<Vec<_>>(), &catalog)?;
+    judged.0.retain(|path, _| lint::is_dashboard(path));
     lint::refuse(&judged, &catalog)?;
-    let mut files = dashboard::files_of(&[own], &catalog)?;
-    files.extend(rule::of_definitions(&defined, &catalog)?);
     Ok((catalog, files))
 }
 
@@ -247,6 +247,38 @@ metrics:
         assert!(["work_waiting", "places_free", "load"].iter().all(|series| dashboard.contains(series)), "{dashboard}");
         let runbook = &files["alert-rules/runbooks/QueueLengthBeyondThreshold.md"];
         assert!(runbook.contains("above 100 for 5m (warning), or above 500 for 10m (critical)"), "{runbook}");
+    }
+
+    #[test]
+    fn many_metrics_have_dashboards_of_a_size_and_alerts_that_lead_to_the_right_one() {
+        for count in [1_usize, 24, 25, 100, 300] {
+            let metric = |number| {
+                let text = "long ".repeat(1000);
+                format!(
+                    "  - {{name: m{number}, description: {text}, gauge: {{series: load{number}, combine: sum}}, \
+                     thresholds: {{warning: {{above: 1}}}}}}\n"
+                )
+            };
+            let metrics: String = (0..count).map(metric).collect();
+            let config = format!(
+                "scrape_configs: [{{job_name: a, targets: [{{url: 'http://127.0.0.1:1/metrics', namespace: n}}]}}]\n\
+                 metrics:\n{metrics}"
+            );
+            let config = config::read(&config, "mine.yaml".as_ref()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+            let (_, Files(files)) =
+                files_of(Catalog::shipped(), &config.metrics).unwrap_or_else(|problem| panic!("{count}: {problem}"));
+            let dashboards: Vec<_> = files.keys().filter(|path| lint::is_dashboard(path)).collect();
+            assert_eq!(dashboards.len(), count.div_ceil(24), "{count}");
+            let maps = files.iter().filter(|(path, _)| path.starts_with("dashboards/configmaps/"));
+            maps.for_each(|(path, text)| assert!(text.len() < 256 * 1024, "{count}: {path} has {}", text.len()));
+            let rules = &files["alert-rules/metrics.yaml"];
+            let number = if count <= 24 { String::new() } else { format!("-{}", dashboards.len()) };
+            let of_last = rules.split("- alert: ").last().expect("an alert");
+            assert!(of_last.contains(&format!("/d/plimsoll-metrics{number}?")), "{count}: {of_last}");
+            let last = &files[&format!("dashboards/plimsoll-metrics{number}.json")];
+            assert!(last.contains(&format!("(load{}{{", count - 1)), "{count}: {last}");
+            assert_eq!(rules.matches("- alert: ").count(), count);
+        }
     }
 
     #[test]

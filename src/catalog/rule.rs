@@ -75,18 +75,18 @@ pub fn files(catalog: &Catalog) -> Result<Files, Problem> {
     }
     let mut files = Files::default();
     for (name, groups) in &by_file {
-        files.add(format!("alert-rules/{name}.yaml"), file::rules(groups));
+        files.add(format!("alert-rules/{name}.yaml"), file::rules(groups))?;
         let folder = if is_of_platform(name) { "prometheusrules/platform" } else { "prometheusrules" };
-        files.add(format!("alert-rules/{folder}/{name}.yaml"), file::object(name, groups));
+        files.add(format!("alert-rules/{folder}/{name}.yaml"), file::object(name, groups))?;
     }
     let names: Vec<_> = by_file.iter().map(|(name, _)| *name).collect();
-    files.extend(file::loaders(&names));
+    files.extend(file::loaders(&names)?)?;
     let alerts = alerts();
     for alert in &alerts {
-        files.add(format!("alert-rules/runbooks/{}.md", alert.name), runbook::page(alert, catalog)?);
+        files.add(format!("alert-rules/runbooks/{}.md", alert.name), runbook::page(alert, catalog)?)?;
     }
-    files.add("alert-rules/runbooks/README.md", runbook::index(&alerts));
-    files.extend(alertmanager::files(&alerts, catalog)?);
+    files.add("alert-rules/runbooks/README.md", runbook::index(&alerts))?;
+    files.extend(alertmanager::files(&alerts, catalog)?)?;
     Ok(files)
 }
 
@@ -100,21 +100,24 @@ pub fn of_definitions(defined: &[Defined], catalog: &Catalog) -> Result<Files, P
         return Ok(files);
     }
     let groups = [Group::of_alerts("plimsoll.metrics", &alerts, catalog)?];
-    files.add("alert-rules/metrics.yaml", file::rules(&groups));
-    files.add("alert-rules/prometheusrules/metrics.yaml", file::object("metrics", &groups));
+    files.add("alert-rules/metrics.yaml", file::rules(&groups))?;
+    files.add("alert-rules/prometheusrules/metrics.yaml", file::object("metrics", &groups))?;
     for alert in &alerts {
-        files.add(format!("alert-rules/runbooks/{}.md", alert.name), runbook::page(alert, catalog)?);
+        files.add(format!("alert-rules/runbooks/{}.md", alert.name), runbook::page(alert, catalog)?)?;
     }
     Ok(files)
 }
 
 /// The wrappers for those who put their monitoring together with jsonnet: the rules, and the dashboards among these files; the
 /// platform's in one of its own.
-pub fn mixin(files: &Files) -> Files {
+///
+/// # Errors
+/// When two of them would be one.
+pub fn mixin(files: &Files) -> Result<Files, Problem> {
     let mut wrappers = Files::default();
-    wrappers.add("alert-rules/mixin/mixin.libsonnet", file::mixin(files, |name| !is_of_platform(name)));
-    wrappers.add("alert-rules/mixin/platform.libsonnet", file::mixin(files, is_of_platform));
-    wrappers
+    wrappers.add("alert-rules/mixin/mixin.libsonnet", file::mixin(files, |name| !is_of_platform(name)))?;
+    wrappers.add("alert-rules/mixin/platform.libsonnet", file::mixin(files, is_of_platform))?;
+    Ok(wrappers)
 }
 
 fn recorded(catalog: &Catalog) -> Result<Vec<Group>, Problem> {

@@ -163,7 +163,7 @@ fn links_go_to_a_dashboard_by_its_uid_and_its_variables() {
 fn what_is_loaded_by_its_path_stays_there() {
     let mut files = samples::files();
     let rules = files.0.remove("alert-rules/recording.yaml").expect("a file of the sample");
-    files.add("alert-rules/recorded.yaml", rules);
+    files.add("alert-rules/recorded.yaml", rules).expect("a path of its own");
     let found = changes(&samples::catalog(), &files);
     assert_eq!(
         found,
@@ -177,7 +177,7 @@ fn what_is_loaded_by_its_path_stays_there() {
 #[test]
 fn the_changelog_tells_of_changes_and_is_none() {
     let mut files = samples::files();
-    files.add(CHANGELOG, "## 1.2.4\n");
+    files.add(CHANGELOG, "## 1.2.4\n").expect("a path of its own");
     assert_eq!(changes(&samples::catalog(), &files), [""; 0]);
 }
 

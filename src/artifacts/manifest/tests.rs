@@ -10,7 +10,7 @@ fn manifest(files: &Files) -> Result<Manifest, Refusal> {
 
 fn refused(path: &str, text: impl Into<String>) -> String {
     let mut files = samples::files();
-    files.add(path, text);
+    files.add(path, text).expect("a path of its own");
     manifest(&files).expect_err("refused").to_string()
 }
 

@@ -145,7 +145,9 @@ plimsoll_duration_seconds_sum{verb="get"} 1
             rule(r#"plimsoll_idle{pool="a"} > 1"#),
             rule("plimsoll_gone > 1"),
         ];
-        files.add("alert-rules/a.yaml", format!("groups: [{{name: a, rules: [{}]}}]", rules.join(", ")));
+        files
+            .add("alert-rules/a.yaml", format!("groups: [{{name: a, rules: [{}]}}]", rules.join(", ")))
+            .expect("a path of its own");
         let manifest = Manifest::of(&catalog, &files, &samples::version(), None).expect("a manifest");
         let found: Vec<_> = against(&manifest, "u", &Page::read(PAGE)).iter().map(ToString::to_string).collect();
         assert_eq!(

@@ -1,4 +1,6 @@
-//! A dashboard of a user's own metrics, made of what a configuration says of them.
+//! Dashboards of a user's own metrics, made of what a configuration says of them.
+
+use std::sync::LazyLock;
 
 use crate::catalog::dashboard::{About, Annotation, Color, Dashboard, Measure, Panel, Thresholds, Variable};
 use crate::catalog::{Text, Unit};
@@ -34,7 +36,7 @@ impl Shown {
     }
 
     fn panel(&self) -> Panel {
-        let panel = Panel::lines(self.title.clone(), self.description.clone())
+        let panel = Panel::lines(self.title.clone(), plain(&self.description))
             .measured(Measure::from(&self.unit))
             .query(self.expression.clone(), self.legend.clone())
             .signed();
@@ -43,6 +45,17 @@ impl Shown {
             None => panel,
         }
     }
+}
+
+/// A description as Grafana shows it: it reads Markdown, after it has put the values of variables in. A reference to a character
+/// is the character in the one and no variable in the other.
+fn plain(text: &str) -> String {
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut short: String = words.chars().take(DESCRIPTION_MAX).collect();
+    if short.len() < words.len() {
+        short.push('…');
+    }
+    short.replace('$', "&#36;").replace("[[", "&#91;&#91;")
 }
 
 /// A bound of one direction, with the colour of what is beyond it.
@@ -54,14 +67,45 @@ fn beyond(threshold: &Threshold, of: impl Fn(Bound) -> Option<f64>) -> Option<(f
     of(threshold.bound).map(|bound| (bound, color))
 }
 
-/// Of the dashboard of a configuration.
+/// Of the first dashboard of a configuration; the second is plimsoll-metrics-2.
 pub const UID: &str = "plimsoll-metrics";
 
-/// The dashboard [`UID`]: a graph for each metric, in their order. Their series are in the catalogue that makes
-/// JSON of it, and an expression that asks for others is refused there.
-pub fn of_definitions(title: impl Into<Text>, metrics: &[Shown]) -> Dashboard {
+/// As many as are read in an incident. Metrics that are added at the end of a configuration do not move those before them.
+const PANELS_MAX: usize = 24;
+
+/// A configuration file has room for fewer than so many times [`PANELS_MAX`] metrics.
+const DASHBOARDS_MAX: usize = 5000;
+
+/// Characters of a description, so that 24 of them fit into a ConfigMap with its annotation.
+const DESCRIPTION_MAX: usize = 1000;
+
+/// For as long as the program runs, as those that are written in it.
+static UIDS: LazyLock<Vec<String>> =
+    LazyLock::new(|| (1..=DASHBOARDS_MAX).map(|number| numbered(UID, number)).collect());
+
+/// The dashboard that has the metric at this place of a configuration.
+pub fn uid_of_definition(place: usize) -> &'static str {
+    UIDS.get(place / PANELS_MAX).expect("a configuration file has no room for so many")
+}
+
+/// The first has no number.
+fn numbered(name: &str, number: usize) -> String {
+    if number == 1 { name.to_owned() } else { format!("{name}-{number}") }
+}
+
+/// A graph for each metric, in their order, on as many dashboards as that takes, and on one at least. Their series are in the
+/// catalogue that makes JSON of them, and an expression that asks for others is refused there.
+pub fn of_definitions(metrics: &[Shown]) -> Vec<Dashboard> {
+    if metrics.is_empty() {
+        return vec![dashboard(0, &[])];
+    }
+    metrics.chunks(PANELS_MAX).enumerate().map(|(index, shown)| dashboard(index, shown)).collect()
+}
+
+fn dashboard(index: usize, metrics: &[Shown]) -> Dashboard {
+    let title = if index == 0 { "Metrics".to_owned() } else { format!("Metrics {}", index + 1) };
     let dashboard = Dashboard {
-        uid: UID.into(),
+        uid: uid_of_definition(index * PANELS_MAX).into(),
         title: title.into(),
         question: "What do the services report that autoscalers follow?".into(),
         about: About::Plimsoll,
@@ -96,11 +140,42 @@ mod tests {
     fn a_metric_of_a_configuration_becomes_a_graph_with_its_thresholds() {
         let thresholds = [(Severity::Warning, Bound::Above(100.0)), (Severity::Critical, Bound::Above(500.0))];
         let metrics = [shown("sum by (queue) (agent_queue_length)", &thresholds)];
-        let json = of_definitions("Queues", &metrics).json(&Catalog::shipped()).expect("a known metric");
+        let json = of_definitions(&metrics)[0].json(&Catalog::shipped()).expect("a known metric");
         let panel = &json["panels"][1];
         let query = r#"sum by (queue) (agent_queue_length{instance=~"$instance",job=~"$job"})"#;
         assert_eq!(panel["targets"][0]["expr"], query);
         assert_eq!(panel["fieldConfig"]["defaults"]["thresholds"]["steps"][2]["value"], 500.0);
+    }
+
+    #[test]
+    fn many_metrics_are_on_several_dashboards_and_those_before_stay_where_they_are() {
+        for (count, expected) in [
+            (0, vec![("plimsoll-metrics", 0)]),
+            (24, vec![("plimsoll-metrics", 24)]),
+            (25, vec![("plimsoll-metrics", 24), ("plimsoll-metrics-2", 1)]),
+            (49, vec![("plimsoll-metrics", 24), ("plimsoll-metrics-2", 24), ("plimsoll-metrics-3", 1)]),
+        ] {
+            let all = of_definitions(&vec![shown("up", &[]); count]);
+            let found = all.iter().map(|dashboard| (dashboard.uid.as_ref(), dashboard.sections[0].panels.len()));
+            assert_eq!(found.collect::<Vec<_>>(), expected);
+            for (place, (uid, _)) in (0..count).step_by(PANELS_MAX).zip(&expected) {
+                assert_eq!(uid_of_definition(place), *uid);
+            }
+        }
+        assert_eq!(
+            [23, 24, 299].map(uid_of_definition),
+            ["plimsoll-metrics", "plimsoll-metrics-2", "plimsoll-metrics-13"]
+        );
+    }
+
+    #[test]
+    fn a_description_is_shown_as_it_was_written() {
+        assert_eq!(
+            plain("Costs in $USD\n of ${job} and [[job]]"),
+            "Costs in &#36;USD of &#36;{job} and &#91;&#91;job]]"
+        );
+        let long = plain(&"ä".repeat(5000));
+        assert!(long.ends_with("ä…") && long.chars().count() == DESCRIPTION_MAX + 1, "{}", long.len());
     }
 
     #[test]
@@ -120,7 +195,7 @@ mod tests {
 
     #[test]
     fn an_expression_that_is_no_query_is_refused_with_what_is_wrong() {
-        let problem = of_definitions("Queues", &[shown("sum(rate(up)", &[])]).json(&Catalog::shipped());
+        let problem = of_definitions(&[shown("sum(rate(up)", &[])])[0].json(&Catalog::shipped());
         assert!(problem.is_err_and(|problem| problem.query == "sum(rate(up)" && problem.what.contains("unclosed")));
     }
 }

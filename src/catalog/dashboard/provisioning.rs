@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::catalog::Files;
 use crate::catalog::dashboard::Dashboard;
+use crate::catalog::{Files, Problem};
 
 /// The folder in Grafana.
 const FOLDER: &str = "Plimsoll";
@@ -64,13 +64,16 @@ pub(super) fn grafana_dashboard(dashboard: &Dashboard) -> String {
 }
 
 /// Kustomizations of all of them, and what Grafana reads itself.
-pub(super) fn files(dashboards: &[Dashboard]) -> Files {
+///
+/// # Errors
+/// When two of them would be one.
+pub(super) fn files(dashboards: &[Dashboard]) -> Result<Files, Problem> {
     let mut files = Files::default();
-    files.add("dashboards/configmaps/kustomization.yaml", config_maps(dashboards));
-    files.add("dashboards/grafana-operator/kustomization.yaml", grafana_dashboards(dashboards));
-    files.add("dashboards/provisioning/providers.yaml", providers());
-    files.add("dashboards/provisioning/datasource.yaml", datasource());
-    files
+    files.add("dashboards/configmaps/kustomization.yaml", config_maps(dashboards))?;
+    files.add("dashboards/grafana-operator/kustomization.yaml", grafana_dashboards(dashboards))?;
+    files.add("dashboards/provisioning/providers.yaml", providers())?;
+    files.add("dashboards/provisioning/datasource.yaml", datasource())?;
+    Ok(files)
 }
 
 fn resources(dashboards: &[Dashboard]) -> String {

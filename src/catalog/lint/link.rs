@@ -22,7 +22,7 @@ fn check_one(board: &Board<'_>, boards: &[Board<'_>], by_uid: &BTreeMap<&str, &B
     }
     // Links of panels, and of fields: at any depth the key is `url`.
     for (part, text) in board.panels.iter().flat_map(Part::texts) {
-        if text.contains("/d/") {
+        if part.is_at("url") && text.contains("/d/") {
             found.extend(check_url(&part, text, by_uid));
         }
     }

@@ -49,6 +49,11 @@ impl<'a> Part<'a> {
         self.json.get(key).and_then(Value::as_u64)
     }
 
+    /// Whether it is what is at this key of the object around it.
+    pub(super) fn is_at(&self, key: &str) -> bool {
+        self.at.rsplit('/').next() == Some(key)
+    }
+
     pub(super) fn is(&self, key: &str) -> bool {
         self.json.get(key) == Some(&Value::Bool(true))
     }

@@ -130,7 +130,7 @@ fn check_panel(panel: &Part<'_>, board: &Board<'_>, catalog: &Catalog) -> Vec<Fi
 /// Names after `__field.labels`, in both forms that Grafana reads.
 fn field_labels(text: &str) -> Vec<&str> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let after = text.split("__field.labels").skip(1);
+    let after = text.split("${__field.labels").skip(1);
     let names = after.map(|after| after.trim_start_matches(['.', '[', '"', '\'']));
     names
         .map(|name| &name[..name.find(|c| !is_part(c)).unwrap_or(name.len())])

@@ -131,8 +131,8 @@ pub(super) fn files(alerts: &[Alert], catalog: &Catalog) -> Result<Files, Proble
     inhibit_rules.extend(severities(alerts, catalog)?);
     let mut files = Files::default();
     let text = format!("{HEAD}{}", file::yaml(&Inhibitions { inhibit_rules }));
-    files.add("alert-rules/alertmanager/alertmanager.yaml", text);
-    files.add("alert-rules/alertmanager/templates/plimsoll.tmpl", TEMPLATE);
+    files.add("alert-rules/alertmanager/alertmanager.yaml", text)?;
+    files.add("alert-rules/alertmanager/templates/plimsoll.tmpl", TEMPLATE)?;
     Ok(files)
 }
 

@@ -112,13 +112,16 @@ pub(super) fn object(name: &str, groups: &[Group]) -> String {
 }
 
 /// What loads the files: kustomizations.
-pub(super) fn loaders(names: &[&str]) -> Files {
+///
+/// # Errors
+/// When two of them would be one.
+pub(super) fn loaders(names: &[&str]) -> Result<Files, Problem> {
     let (of_platform, of_plimsoll): (Vec<_>, Vec<_>) = names.iter().copied().partition(|name| is_of_platform(name));
     let mut files = Files::default();
-    files.add("alert-rules/kustomization.yaml", config_map(&of_plimsoll));
-    files.add("alert-rules/prometheusrules/kustomization.yaml", objects("Plimsoll", &of_plimsoll));
-    files.add("alert-rules/prometheusrules/platform/kustomization.yaml", objects("the platform", &of_platform));
-    files
+    files.add("alert-rules/kustomization.yaml", config_map(&of_plimsoll))?;
+    files.add("alert-rules/prometheusrules/kustomization.yaml", objects("Plimsoll", &of_plimsoll))?;
+    files.add("alert-rules/prometheusrules/platform/kustomization.yaml", objects("the platform", &of_platform))?;
+    Ok(files)
 }
 
 /// Rules and the Alertmanager's configuration as ConfigMaps whose names stay, so that a reload suffices when they change.

@@ -22,7 +22,7 @@ pub struct Args {
     /// Write nothing; fail when a file is not what would be written, or would be removed.
     #[arg(long)]
     check: bool,
-    /// Configuration file of Plimsoll: a dashboard of the metrics it defines and alerts of their thresholds are made, instead of what
+    /// Configuration file of Plimsoll: dashboards of the metrics it defines and alerts of their thresholds are made, instead of what
     /// is shipped.
     #[arg(long)]
     config: Option<PathBuf>,
@@ -84,7 +84,7 @@ impl Generation {
         let stale = before.map(|before| folder.stale(&before, &files)).transpose();
         let stale = stale.context("the folder cannot be compared")?.unwrap_or_default();
         let mut record = Files::default();
-        record.add(RECORD, manifest.text());
+        record.add(RECORD, manifest.text())?;
         Ok(Self { files, record, stale })
     }
 

@@ -1,11 +1,13 @@
 //! Options of push and pull: how the registry is reached, and as whom.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
 use crate::artifacts::Refusal;
 use crate::artifacts::registry::{Address, Credentials, Options, Registry};
+use crate::config::duration;
 
 #[derive(Debug, Args)]
 pub struct Access {
@@ -24,6 +26,9 @@ pub struct Access {
     /// Folder of Docker's configuration. Default: ~/.docker
     #[arg(long, env = "DOCKER_CONFIG", value_name = "FOLDER")]
     docker_config: Option<PathBuf>,
+    /// How long all of it may take.
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration::parse)]
+    timeout: Duration,
 }
 
 // === impl Access ===
@@ -33,7 +38,10 @@ impl Access {
     /// When a file cannot be read.
     pub fn to(self, address: Address) -> Result<Registry, Refusal> {
         let credentials = self.credentials(&address)?;
-        Registry::new(address, Options { plain_http: self.plain_http, ca: self.ca_file, credentials })
+        Registry::new(
+            address,
+            Options { plain_http: self.plain_http, ca: self.ca_file, credentials, timeout: self.timeout },
+        )
     }
 
     fn credentials(&self, address: &Address) -> Result<Credentials, Refusal> {
