@@ -150,10 +150,11 @@ fn of_instances(service: &Service, by: &str, counter: &str, duration: &str) -> V
             format!("instance:{}:rate5m", service.over(bound)),
             count("requests"),
             format!("Requests per second to {what} that took more than {seconds} s"),
-            // Some exporters write le="2", others le="2.0".
+            // Some exporters write le="2", others le="2.0". A page that is written while requests are counted may have one
+            // in a bucket that it does not have in the count.
             format!(
-                "sum by ({by}) (rate({duration}_count[5m])) \
-                 - sum by ({by}) (rate({duration}_bucket{{le=~\"{seconds}([.]0)?\"}}[5m]))"
+                "clamp_min(sum by ({by}) (rate({duration}_count[5m])) \
+                 - sum by ({by}) (rate({duration}_bucket{{le=~\"{seconds}([.]0)?\"}}[5m])), 0)"
             ),
         )
     }));
