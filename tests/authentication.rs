@@ -75,7 +75,7 @@ impl Server {
     /// It trusts this authority for the front proxy, and this one for users.
     async fn start(front_proxy: &Authority, clients: Option<&Authority>) -> Self {
         install_crypto();
-        let certificate = Certificate::self_signed().expect("a pair");
+        let certificate = Certificate::self_signed(Clock::system().now()).expect("a pair");
         let address = "127.0.0.1:0".parse().expect("an address");
         let listener = serving::bind(address, Clients::Authenticated).await.expect("a free port");
         let (trust, known) = watch::channel(trusting(front_proxy, clients));

@@ -232,9 +232,11 @@ async fn what_cannot_be_used_is_refused_and_the_last_good_one_stays() {
 #[tokio::test]
 async fn while_a_certificate_is_awaited_handshakes_get_one_that_nobody_trusts() {
     install_crypto();
-    let current = CurrentCertificate::awaited(CertificateMetrics::default()).expect("a placeholder");
+    let current =
+        CurrentCertificate::awaited(CertificateMetrics::default(), Clock::system().now()).expect("a placeholder");
     assert!(current.standing().borrow().in_force.is_none());
-    let other = CurrentCertificate::awaited(CertificateMetrics::default()).expect("a placeholder");
+    let other =
+        CurrentCertificate::awaited(CertificateMetrics::default(), Clock::system().now()).expect("a placeholder");
     assert_ne!(current.pem(), other.pem());
 }
 

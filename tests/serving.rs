@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::get;
+use plimsoll::clock::Clock;
 use plimsoll::serving::{self, Certificate, Clients};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -24,7 +25,7 @@ struct Server {
 impl Server {
     async fn start() -> Self {
         install_crypto();
-        let certificate = Certificate::self_signed().expect("a pair");
+        let certificate = Certificate::self_signed(Clock::system().now()).expect("a pair");
         let root = CertificateDer::from_pem_slice(certificate.pem.as_bytes()).expect("a certificate");
         let listener =
             serving::bind("127.0.0.1:0".parse().expect("an address"), Clients::Local).await.expect("a free port");

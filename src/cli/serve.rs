@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(long, env = "PLIMSOLL_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:6443", value_parser = address)]
     pub listen: SocketAddr,
     /// Serving certificate (chain), PEM; read again when it changes. Without it and the other ways to have one, a
-    /// self-signed one is made for local use.
+    /// self-signed one is made for local use, which is valid for a year from the start.
     #[arg(long, env = "PLIMSOLL_TLS_CERT_FILE", value_name = "FILE", requires = "tls_private_key_file")]
     pub tls_cert_file: Option<PathBuf>,
     /// Private key of the serving certificate, PEM; read again when it changes.

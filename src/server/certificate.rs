@@ -28,7 +28,10 @@ impl CertificateSource {
     ) -> Result<(CurrentCertificate, Option<Keeper>), StartError> {
         let (metrics, clock) = (CertificateMetrics::register(registry), clock.clone());
         let (certificate, key) = match self {
-            Self::SelfSigned => return Ok((CurrentCertificate::of(Certificate::self_signed()?, metrics), None)),
+            Self::SelfSigned => {
+                let made = Certificate::self_signed(clock.now())?;
+                return Ok((CurrentCertificate::of(made, metrics), None));
+            }
             Self::Files { certificate, key } => (certificate, key),
             in_cluster => return in_cluster.await_secret(cluster, clock, metrics),
         };
@@ -46,7 +49,7 @@ impl CertificateSource {
         metrics: CertificateMetrics,
     ) -> Result<(CurrentCertificate, Option<Keeper>), StartError> {
         let client = cluster.cloned().ok_or_else(|| StartError::NoCluster(self.secret()))?;
-        let current = CurrentCertificate::awaited(metrics.clone())?;
+        let current = CurrentCertificate::awaited(metrics.clone(), clock.now())?;
         let served = current.clone();
         let keeper = match self {
             Self::Secret { namespace, name } => {

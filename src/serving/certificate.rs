@@ -20,7 +20,9 @@ pub use self_managed::{Lifetimes, SelfManaged, ServiceName};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
@@ -70,6 +72,13 @@ pub enum CertificateError {
     MadeUnusable(rustls::Error),
 }
 
+/// Of a certificate that is made at start for local use, and not renewed: `PlimsollCertificateExpiring` tells whoever runs
+/// it for so long.
+const SELF_SIGNED_LIFETIME: Duration = Duration::from_secs(365 * 86_400);
+
+/// What is made is valid from a while ago: the clocks of a cluster differ. A tenth of its life at most.
+const BACKDATING_MAX: Duration = Duration::from_secs(3600);
+
 // === impl Certificate ===
 
 impl Certificate {
@@ -83,18 +92,20 @@ impl Certificate {
         Self::from_pem(Part { name: &chain_name, pem: &chain }, Part { name: &key_name, pem: &key })
     }
 
-    /// Makes a pair for `localhost` and the loopback addresses. The key lives in memory only.
+    /// Makes a pair for `localhost` and the loopback addresses, valid for a year. The key lives in memory only.
     ///
     /// # Errors
     /// [`CertificateError`] when the system has no randomness.
-    pub fn self_signed() -> Result<Self, CertificateError> {
-        let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-        let made = rcgen::generate_simple_self_signed(names)?;
-        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        let chain = vec![made.cert.der().clone()];
+    pub fn self_signed(now: Timestamp) -> Result<Self, CertificateError> {
+        let mut params = CertificateParams::new(["localhost", "127.0.0.1", "::1"].map(str::to_owned))?;
+        set_validity(&mut params, now, now.plus(SELF_SIGNED_LIFETIME));
+        let pair = KeyPair::generate()?;
+        let made = params.self_signed(&pair)?;
+        let key = PrivatePkcs8KeyDer::from(pair.serialize_der());
+        let chain = vec![made.der().clone()];
         let validity = validity(&chain).map_err(|what| CertificateError::Malformed { name: "it".into(), what })?;
         let key = certified(chain, key.into()).map_err(CertificateError::MadeUnusable)?;
-        Ok(Self { key, pem: made.cert.pem(), validity })
+        Ok(Self { key, pem: made.pem(), validity })
     }
 
     pub(super) fn from_pem(certificate: Part<'_>, key: Part<'_>) -> Result<Self, CertificateError> {
@@ -166,6 +177,27 @@ fn validity(chain: &[CertificateDer<'_>]) -> Result<Range<Timestamp>, String> {
     Ok(all)
 }
 
+/// From a while ago until `end`.
+fn set_validity(params: &mut CertificateParams, now: Timestamp, end: Timestamp) {
+    let backdating = (end.since(now) / 10).min(BACKDATING_MAX);
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    let date = |time: Timestamp| epoch + Duration::from_secs(time.since(Timestamp(0)).as_secs());
+    (params.not_before, params.not_after) = (date(now.minus(backdating)), date(end));
+}
+
 fn at_second(seconds: i64) -> Timestamp {
     Timestamp(seconds.saturating_mul(1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_for_local_use_lasts_a_year() {
+        let now = Timestamp(1_767_225_600_000);
+        let made = Certificate::self_signed(now).expect("randomness");
+        assert_eq!(made.validity.end, now.plus(Duration::from_secs(365 * 86_400)));
+        assert_eq!(made.validity.start, now.minus(Duration::from_secs(3600)));
+    }
 }

@@ -107,7 +107,8 @@ async fn a_replica_with_a_clock_of_its_own_writes_nothing_and_says_so() {
     let before = version().await;
     for days in [-40, 40, 4000] {
         let clock = Clock::from_fn(move || Timestamp(Clock::system().now().0 + days * 86_400_000));
-        let current = CurrentCertificate::awaited(CertificateMetrics::default()).expect("randomness");
+        let current =
+            CurrentCertificate::awaited(CertificateMetrics::default(), Clock::system().now()).expect("randomness");
         let (mut standing, shutdown) = (current.standing(), CancellationToken::new());
         let replica = SelfManaged {
             client: cluster.client(),

@@ -1,6 +1,6 @@
 //! Does the API answer, how fast, and whom does it refuse?
 
-use crate::catalog::dashboard::overview::{DAY, YES_OR_NO};
+use crate::catalog::dashboard::overview::YES_OR_NO;
 use crate::catalog::dashboard::{Color, Dashboard, Measure, Panel, Thresholds};
 
 pub(super) fn dashboard() -> Dashboard {
@@ -53,9 +53,9 @@ fn reachable_now() -> Panel {
 
 fn certificate() -> Panel {
     Panel::stat("Certificate valid for", "Time until the first of the serving certificates ends.")
-        .measured(Measure::Seconds)
-        .query_now("min(plimsoll_serving_certificate_not_after_timestamp_seconds) - time()", "")
-        .thresholds(Thresholds::below(7.0 * DAY, DAY))
+        .measured(Measure::Days)
+        .query_now("(min(plimsoll_serving_certificate_not_after_timestamp_seconds) - time()) / 86400", "")
+        .thresholds(Thresholds::below(7.0, 1.0))
 }
 
 fn limited_now() -> Panel {
@@ -114,9 +114,12 @@ fn certificates() -> Panel {
     let description = "Time until the serving certificate of each replica ends. A self-managed one is renewed long before; \
                        a line that reaches the lower third was not.";
     Panel::lines("Certificates valid for", description)
-        .measured(Measure::Seconds)
-        .query("min by (instance) (plimsoll_serving_certificate_not_after_timestamp_seconds) - time()", "{{instance}}")
-        .thresholds(Thresholds::below(7.0 * DAY, DAY))
+        .measured(Measure::Days)
+        .query(
+            "(min by (instance) (plimsoll_serving_certificate_not_after_timestamp_seconds) - time()) / 86400",
+            "{{instance}}",
+        )
+        .thresholds(Thresholds::below(7.0, 1.0))
 }
 
 fn authentication() -> Panel {

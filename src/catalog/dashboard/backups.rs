@@ -1,9 +1,12 @@
 //! Would the platform survive a loss: are its backups young enough, and whole?
 
-use crate::catalog::dashboard::overview::{DAY, YES_OR_NO};
+use crate::catalog::dashboard::overview::YES_OR_NO;
 use crate::catalog::dashboard::{About, Dashboard, Measure, Panel, Thresholds, Variable};
 
 const SERIES: &str = "backup_last_success_timestamp_seconds";
+
+/// In seconds.
+const DAY: f64 = 86_400.0;
 
 pub(super) fn dashboard() -> Dashboard {
     let dashboard = Dashboard {

@@ -93,7 +93,7 @@ fn soft_maximum(panel: &Panel) -> f64 {
     threshold.unwrap_or(match panel.measure {
         Measure::Count | Measure::State | Measure::Times => 1.0,
         Measure::RequestsPerSecond | Measure::PerSecond => 0.1,
-        Measure::Seconds | Measure::Cores | Measure::Share => 0.01,
+        Measure::Seconds | Measure::Days | Measure::Cores | Measure::Share => 0.01,
         Measure::Bytes => 1024.0,
     })
 }

@@ -11,6 +11,8 @@ pub enum Measure {
     /// Other things per second.
     PerSecond,
     Seconds,
+    /// Where weeks and months would hide how many.
+    Days,
     Bytes,
     /// 0 to 1, shown as percent.
     Share,
@@ -32,6 +34,7 @@ impl Measure {
             Self::RequestsPerSecond => "reqps",
             Self::PerSecond => "suffix:/s",
             Self::Seconds => "s",
+            Self::Days => "suffix: days",
             Self::Bytes => "bytes",
             Self::Share => "percentunit",
             Self::Times => "suffix:×",

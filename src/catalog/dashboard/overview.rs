@@ -144,9 +144,9 @@ fn certificate() -> Panel {
     let description = "Time until the first of the serving certificates ends. From then on the kube-apiserver refuses to \
                        ask.";
     Panel::stat("Certificate valid for", description)
-        .measured(Measure::Seconds)
-        .query_now("min(plimsoll_serving_certificate_not_after_timestamp_seconds) - time()", "")
-        .thresholds(Thresholds::below(7.0 * DAY, DAY))
+        .measured(Measure::Days)
+        .query_now("(min(plimsoll_serving_certificate_not_after_timestamp_seconds) - time()) / 86400", "")
+        .thresholds(Thresholds::below(7.0, 1.0))
 }
 
 fn configuration() -> Panel {
@@ -179,6 +179,3 @@ fn over_limit() -> Panel {
         .query("max(plimsoll_discovery_targets_over_limit)", "")
         .thresholds(Thresholds::always(Color::Good).then(1.0, Color::Critical))
 }
-
-/// In seconds.
-pub(super) const DAY: f64 = 86_400.0;

@@ -53,8 +53,8 @@ impl CurrentCertificate {
     ///
     /// # Errors
     /// [`CertificateError`] when the system has no randomness.
-    pub fn awaited(metrics: Metrics) -> Result<Self, CertificateError> {
-        let (standing, placeholder) = (watch::Sender::default(), Certificate::self_signed()?);
+    pub fn awaited(metrics: Metrics, now: Timestamp) -> Result<Self, CertificateError> {
+        let (standing, placeholder) = (watch::Sender::default(), Certificate::self_signed(now)?);
         Ok(Self(Arc::new(Place { standing, placeholder, metrics })))
     }
 

@@ -129,6 +129,7 @@ fn queue_stuck() -> Alert {
                       }}{place}, and its agents take no decisions.",
     }
     .fires(
+        // Who reports a queue is who empties it: so its autoscaler takes it too.
         [Condition::critical(
             "workload_queue:agent_queue_length:max > 0 \
              and on (job, namespace, workload) workload:agent_decisions:rate5m == 0",
@@ -136,7 +137,10 @@ fn queue_stuck() -> Alert {
         )],
         Runbook::new(
             "There is work, and for 10 minutes no agent of the workload has come to a decision. More replicas would \
-             not help: the HPA may add them all the same.",
+             not help: the HPA may add them all the same. This is about workloads that expose both \
+             `agent_queue_length` and `agent_decisions_total`, and takes the one that reports a queue for the one that \
+             empties it, as an HPA on the length of its own workload's queue does. Of a queue whose workload takes no \
+             decisions, or that one workload reports and another one empties, only PlatformQueueGrowing tells.",
             "The work of this workload stands still, and whoever waits for its answers waits in vain.",
             [
                 "`kubectl -n NAMESPACE logs -l app.kubernetes.io/name=WORKLOAD --since=15m`: do they wait for a lock, \

@@ -35,6 +35,7 @@ fn certificate_expiring() -> Alert {
                 "Of cert-manager: `kubectl -n plimsoll-system describe certificate`.",
                 "From files: does the new file lie where `--tls-cert-file` looks? PlimsollCertificateRefused tells of \
                  a wrong one.",
+                "Neither: one was made at the start for local use. It lasts a year, and nobody renews it.",
             ],
             [
                 "Rights: the Role `plimsoll-serving-certificate` of `deploy/orchestration/base` lets it write the \
@@ -43,7 +44,8 @@ fn certificate_expiring() -> Alert {
                  apply the empty one of `deploy/orchestration/base` again; a new CA is made and announced within a \
                  minute.",
                 "Of cert-manager: `cmctl renew -n plimsoll-system plimsoll`, or delete the Secret it writes.",
-                "A new certificate is taken up without a restart.",
+                "For local use: restart Plimsoll, which makes another one; or give it one of the other kinds.",
+                "A new certificate of any other kind is taken up without a restart.",
             ],
         ),
     )

@@ -17,7 +17,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
 use crate::model::{Timestamp, excerpt};
-use crate::serving::certificate::{Certificate, CertificateError, Part, at_second};
+use crate::serving::certificate::{Certificate, CertificateError, Part, at_second, set_validity};
 use crate::serving::tls;
 
 /// The certificate of an authority.
@@ -42,9 +42,6 @@ pub(super) struct Leaf {
     pub certificate: Certificate,
     pub key_pem: String,
 }
-
-/// What is made is valid from a while ago: the clocks of a cluster differ. A tenth of its life at most.
-const BACKDATING_MAX: Duration = Duration::from_secs(3600);
 
 // === impl AuthorityCertificate ===
 
@@ -181,10 +178,7 @@ fn params(common_name: &str, now: Timestamp, end: Timestamp) -> CertificateParam
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, common_name);
-    let backdating = (end.since(now) / 10).min(BACKDATING_MAX);
-    let epoch = rcgen::date_time_ymd(1970, 1, 1);
-    let date = |time: Timestamp| epoch + Duration::from_secs(time.since(Timestamp(0)).as_secs());
-    (params.not_before, params.not_after) = (date(now.minus(backdating)), date(end));
+    set_validity(&mut params, now, end);
     params
 }
 
