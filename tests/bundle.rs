@@ -349,8 +349,12 @@ async fn a_real_prometheus_says_which_query_lacks_what() {
         Prometheus::start(&json!([{"job_name": "own", "scrape_interval": "1s", "static_configs": targets}]));
     let labels = "labels?match%5B%5D=up";
     eventually(|| prometheus.data(labels), |data| data.as_array().is_some_and(|all| !all.is_empty())).await;
-    let queries =
-        [r#"up{job=~"$job"}"#, r#"sum by (job) (up{namespace="a"})"#, "rate(queue_length_total[$__rate_interval])"];
+    let queries = [
+        r#"up{job=~"$job"}"#,
+        r#"sum by (job) (up{namespace="a"})"#,
+        "rate(queue_length_total[$__rate_interval])",
+        "sum by (pod) (up)",
+    ];
     let up = Metric::gauge("up", Unit::Boolean, "").from(Origin::Scrape);
     let queue = Metric::counter("queue_length_total", "messages", "").from(Origin::Service);
     scene.save("bundle.tar.gz", &bundle("1.0.0", &Catalog::default().with([up, queue]), &queries));
@@ -358,7 +362,8 @@ async fn a_real_prometheus_says_which_query_lacks_what() {
     let found = scene.run(&["verify", "bundle.tar.gz", "--prometheus", &url]);
     let place = r#"dashboards/one.json: panel "Panel", query A"#;
     let expected = format!(
-        "{place}: series up have no label namespace; they have instance, job\n{place}: there is no series queue_length_total\n"
+        "{place}: series up have no label namespace; they have instance, job\n{place}: there is no series queue_length_total\n\
+         {place}: series up have no label pod; they have instance, job\n"
     );
     assert_eq!((found.code, found.stdout.as_str()), (Some(1), expected.as_str()), "{found:?}");
     scene.save("bundle.tar.gz", &bundle("1.0.0", &Catalog::plimsoll(), &queries[..1]));
@@ -377,13 +382,18 @@ async fn a_running_plimsoll_says_which_metric_is_missing() {
     .await;
     std::fs::write(scene.path("ca.pem"), &server.certificate_pem).expect("written");
     let gone = Metric::gauge("plimsoll_gone", Unit::Boolean, "It is no more");
-    let catalog = Catalog::plimsoll().with([gone]);
+    let info =
+        Metric::gauge("plimsoll_build_info", Unit::Boolean, "With what it had").label("version").label("edition");
+    let catalog = Catalog::plimsoll().with([gone, info]);
     let verify = |queries: &[&str]| {
         scene.save("bundle.tar.gz", &bundle("1.0.0", &catalog, queries));
         scene.run(&["verify", "bundle.tar.gz", "--plimsoll", &server.base, "--ca-file=ca.pem"])
     };
     let good = tokio::task::block_in_place(|| verify(&[r#"plimsoll_build_info{version="1",job="plimsoll"}"#]));
     assert_eq!(good.code, Some(0), "{good:?}");
+    let other = tokio::task::block_in_place(|| verify(&["sum by (edition, version, job) (plimsoll_build_info)"]));
+    let what = "metric plimsoll_build_info has no label edition, which is read by dashboards/one.json\n";
+    assert!(other.code == Some(1) && other.stdout.ends_with(what), "{other:?}");
     let bad = tokio::task::block_in_place(|| verify(&["plimsoll_gone", "plimsoll_build_info"]));
     let what = "/metrics: there is no metric plimsoll_gone, which is read by dashboards/one.json\n";
     assert!(bad.code == Some(1) && bad.stdout.ends_with(what), "{bad:?}");

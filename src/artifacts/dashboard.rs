@@ -1,6 +1,6 @@
 //! A dashboard as its file has it: uid, title, variables, and each query with the panel it is of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -73,7 +73,7 @@ fn of_panel(path: &str, panel: &Value) -> Vec<Query> {
     let query = |target: &Value| {
         let text = target["expr"].as_str()?;
         let place = format!("{path}: panel {:?}, query {}", name(panel, "title"), name(target, "refId"));
-        Some(Query::expression(place, text))
+        Some(Query::expression(place, text, &shown(target, &["legendFormat"])))
     };
     list(&panel["targets"]).iter().filter_map(query).collect()
 }
@@ -88,7 +88,15 @@ fn of_variable(path: &str, variable: &Value) -> Option<Query> {
 
 fn of_annotation(path: &str, annotation: &Value) -> Option<Query> {
     let text = annotation["expr"].as_str().or_else(|| annotation["target"]["expr"].as_str())?;
-    Some(Query::expression(format!("{path}: annotation {:?}", name(annotation, "name")), text))
+    let place = format!("{path}: annotation {:?}", name(annotation, "name"));
+    Some(Query::expression(place, text, &shown(annotation, &["titleFormat", "textFormat"])))
+}
+
+/// The labels within `{{…}}` of these texts; `__auto` shows whatever there is.
+fn shown(tree: &Value, keys: &[&str]) -> BTreeSet<String> {
+    let texts = keys.iter().filter_map(|key| tree[*key].as_str());
+    let labels = texts.flat_map(|text| text.split("{{").skip(1).filter_map(|rest| rest.split_once("}}")));
+    labels.map(|(label, _)| label.trim().to_owned()).filter(|label| !label.starts_with("__")).collect()
 }
 
 #[cfg(test)]
@@ -135,6 +143,18 @@ mod tests {
         );
         assert_eq!(dashboard.variables, ["datasource", "job", "pod"]);
         assert!(dashboard.queries.iter().all(|query| query.reads.is_ok()));
+    }
+
+    #[test]
+    fn a_query_reads_what_its_legend_shows() {
+        let target = json!({"refId": "A", "expr": "rate(a_total[5m])", "legendFormat": "{{code}} of {{ route }}"});
+        let dashboard = read(&json!({
+            "uid": "a", "title": "A", "panels": [{"id": 1, "title": "Top", "targets": [target]}],
+            "annotations": {"list": [{"name": "Deploys", "expr": "changes(g[5m]) > 0", "titleFormat": "{{workload}}"}]},
+        }));
+        let dashboard = dashboard.expect("a dashboard");
+        let of = |query: &Query| query.reads.as_ref().expect("PromQL")[0].labels.iter().cloned().collect::<Vec<_>>();
+        assert_eq!(dashboard.queries.iter().map(of).collect::<Vec<_>>(), [vec!["code", "route"], vec!["workload"]]);
     }
 
     #[test]

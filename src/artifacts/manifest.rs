@@ -61,7 +61,7 @@ pub struct Shown {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Required {
-    /// Labels that are matched.
+    /// Labels that queries match, group and join by, and show.
     pub labels: BTreeSet<String>,
     /// Files that read it.
     pub read_by: BTreeSet<String>,

@@ -17,26 +17,26 @@ pub struct Query {
 // === impl Query ===
 
 impl Query {
-    /// PromQL, as panels, annotations and rules have it.
-    pub fn expression(place: String, text: &str) -> Self {
-        Self { place, text: text.to_owned(), reads: selectors(text) }
+    /// PromQL, as panels, annotations and rules have it, with the labels that are shown of its answer.
+    pub fn expression(place: String, text: &str, shown: &BTreeSet<String>) -> Self {
+        Self { place, text: text.to_owned(), reads: selectors(text, shown) }
     }
 
     /// What a variable of Grafana asks: its functions around a selector, or PromQL.
     pub fn variable(place: String, text: &str) -> Self {
         let reads = match function(text) {
             Some(("label_values", arguments)) => label_values(arguments),
-            Some(("query_result", expression)) => selectors(expression),
+            Some(("query_result", expression)) => selectors(expression, &BTreeSet::new()),
             // They ask for names only.
             Some(("metrics" | "label_names", _)) => Ok(Vec::new()),
-            _ => selectors(text),
+            _ => selectors(text, &BTreeSet::new()),
         };
         Self { place, text: text.to_owned(), reads }
     }
 }
 
-fn selectors(text: &str) -> Result<Vec<Selector>, String> {
-    Expression::parse(text).map(|expression| expression.selectors()).map_err(|problem| problem.what)
+fn selectors(text: &str, shown: &BTreeSet<String>) -> Result<Vec<Selector>, String> {
+    Expression::parse(text).map(|expression| expression.reads(shown)).map_err(|problem| problem.what)
 }
 
 /// The name and the arguments of `name(arguments)`.
@@ -50,9 +50,7 @@ fn label_values(arguments: &str) -> Result<Vec<Selector>, String> {
     let Some((selector, label)) = arguments.rsplit_once(',').filter(|(_, label)| !label.contains('}')) else {
         return Ok(vec![Selector { name: None, labels: BTreeSet::from([arguments.trim().to_owned()]) }]);
     };
-    let mut read = selectors(selector)?;
-    read.iter_mut().for_each(|selector| selector.labels.extend([label.trim().to_owned()]));
-    Ok(read)
+    selectors(selector, &BTreeSet::from([label.trim().to_owned()]))
 }
 
 #[cfg(test)]
@@ -69,13 +67,13 @@ mod tests {
 
     #[test]
     fn a_query_reads_the_series_it_selects() {
-        let of = |text| read(&Query::expression(String::new(), text));
+        let of = |text| read(&Query::expression(String::new(), text, &BTreeSet::from(["zone".to_owned()])));
         assert_eq!(
             of(r#"sum by (code) (rate(requests_total{job=~"$job"}[$__rate_interval]))"#),
-            ["requests_total{job}"]
+            ["requests_total{code,job}"]
         );
-        assert_eq!(of("up == 0 unless on (job) probe"), ["up{}", "probe{}"]);
-        let bad = Query::expression(String::new(), "sum(up");
+        assert_eq!(of("up == 0 unless on (job) probe"), ["up{job,zone}", "probe{job}"]);
+        let bad = Query::expression(String::new(), "sum(up", &BTreeSet::new());
         assert!(bad.reads.is_err_and(|what| what.contains("unclosed")));
     }
 

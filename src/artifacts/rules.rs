@@ -1,6 +1,6 @@
 //! A file of rules for Prometheus: alerts, recording rules, and the query of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -40,6 +40,8 @@ struct Written {
     expr: String,
     #[serde(default)]
     labels: BTreeMap<String, String>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 // === impl Rules ===
@@ -51,7 +53,7 @@ impl Rules {
         let file: File = serde_saphyr::from_str(text).map_err(|error| Refusal::new(path, error))?;
         let mut read = Self { rules: Vec::new(), queries: Vec::new() };
         for group in file.groups {
-            for Written { alert, record, expr, labels } in group.rules {
+            for Written { alert, record, expr, labels, annotations } in group.rules {
                 let (name, is_alert) = match (alert, record) {
                     (Some(name), None) => (name, true),
                     (None, Some(name)) => (name, false),
@@ -61,12 +63,22 @@ impl Rules {
                     }
                 };
                 let word = if is_alert { "alert" } else { "recording rule" };
-                read.queries.push(Query::expression(format!("{path}: {word} {name}"), &expr));
+                let mut shown = annotations.values().flat_map(|text| labels_named(text)).collect::<BTreeSet<_>>();
+                shown.retain(|label| !labels.contains_key(label));
+                read.queries.push(Query::expression(format!("{path}: {word} {name}"), &expr, &shown));
                 read.rules.push(Rule { name, is_alert, labels });
             }
         }
         Ok(read)
     }
+}
+
+/// The labels that a template shows: `$labels.job`. What stands behind a `with` or an `if` may be missing.
+fn labels_named(template: &str) -> impl Iterator<Item = String> {
+    let is_shown = |before: &str| !["with", "if"].iter().any(|word| before.trim_end().ends_with(word));
+    let found = template.match_indices("$labels.").filter(move |(at, _)| is_shown(&template[..*at]));
+    let rest = found.map(|(at, named)| &template[at + named.len()..]);
+    rest.map(|rest| rest.chars().take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect())
 }
 
 #[cfg(test)]
@@ -96,6 +108,18 @@ mod tests {
         assert_eq!(names, [("job:up:avg", false), ("Down", true)]);
         assert_eq!(read.rules[1].labels["severity"], "critical");
         assert_eq!(read.queries[1].place, "alert-rules/a.yaml: alert Down");
+    }
+
+    #[test]
+    fn an_alert_reads_what_its_texts_show_unless_it_sets_that_itself() {
+        let text = "{{ $labels.job }}{{ with $labels.namespace }} in {{ . }}{{ end }}: {{ $labels.severity }}";
+        let file = format!(
+            "groups: [{{name: a, rules: [{{alert: A, expr: up == 0, labels: {{severity: info}}, \
+             annotations: {{summary: '{text}'}}}}]}}]"
+        );
+        let read = Rules::read("a.yaml", &file).expect("rules");
+        let labels = &read.queries[0].reads.as_ref().expect("PromQL")[0].labels;
+        assert_eq!(labels.iter().collect::<Vec<_>>(), ["job"]);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! PromQL that is known to be right: it parses, and asks for nothing that the catalogue does not have.
 
+mod demand;
+
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fmt;
 use std::time::Duration;
 
-use promql_parser::label::{MatchOp, Matcher};
+use promql_parser::label::Matcher;
 use promql_parser::parser::{self, Expr, LabelModifier, VectorMatchCardinality, VectorSelector};
 use promql_parser::util::visitor::{ExprVisitor, ExprVisitorMut, walk_expr, walk_expr_mut};
 
@@ -31,7 +33,7 @@ pub struct Problem {
 pub struct Selector {
     /// Name of the series; none where it is chosen by a matcher of `__name__`.
     pub name: Option<String>,
-    /// Labels that are matched.
+    /// Labels that are matched, or that it is read for.
     pub labels: BTreeSet<String>,
 }
 
@@ -75,7 +77,7 @@ impl Expression {
     /// Refuses what asks for a series or a label that is not in the catalogue.
     pub(super) fn known_to(self, catalog: &Catalog) -> Result<Self, Problem> {
         let problem = |what| Problem { query: self.text.clone(), what };
-        for Selector { name, labels } in self.selectors() {
+        for Selector { name, labels } in self.reads(&BTreeSet::new()) {
             let Some(name) = name else { continue };
             let metric = catalog.of_series(&name).ok_or_else(|| {
                 let like = catalog.like(&name).map(|like| format!("; did you mean {like}?")).unwrap_or_default();
@@ -91,7 +93,13 @@ impl Expression {
         Ok(self)
     }
 
-    /// All that it reads, in order, each as often as it is read.
+    /// All that it reads for an answer of which these labels are shown, in order, each as often as it is read: with every
+    /// label that is matched, grouped or joined by, or shown, as far as the answer can have it.
+    pub fn reads(&self, shown: &BTreeSet<String>) -> Vec<Selector> {
+        demand::reads(&self.tree, shown)
+    }
+
+    /// All that it selects, in order, each as often as it does.
     pub fn selectors(&self) -> Vec<Selector> {
         let mut found = Selectors(Vec::new());
         let Ok(_) = walk_expr(&mut found, &self.tree);
@@ -143,11 +151,7 @@ impl ExprVisitor for Selectors {
             Expr::MatrixSelector(matrix) => &matrix.vs,
             _ => return Ok(true),
         };
-        let matchers = selector.matchers.matchers.iter().chain(selector.matchers.or_matchers.iter().flatten());
-        let (named, others): (Vec<_>, Vec<_>) = matchers.partition(|matcher| matcher.name == "__name__");
-        let by_matcher = named.iter().find(|matcher| matcher.op == MatchOp::Equal).map(|matcher| matcher.value.clone());
-        let labels = others.iter().map(|matcher| matcher.name.clone()).collect();
-        self.0.push(Selector { name: selector.name.clone().or(by_matcher), labels });
+        self.0.push(demand::of_series(selector, &BTreeSet::new()));
         Ok(true)
     }
 }

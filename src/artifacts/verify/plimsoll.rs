@@ -20,7 +20,7 @@ const BODY_SIZE_MAX: usize = 32 << 20;
 /// Samples of histograms and counters are called otherwise than their family.
 const SUFFIXES: [&str; 4] = ["_bucket", "_sum", "_count", "_total"];
 
-/// The metrics that are missing, or lack a label that a query matches.
+/// The metrics that are missing, or lack a label that a query rests on.
 ///
 /// # Errors
 /// When the page cannot be had.
