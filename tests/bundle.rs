@@ -495,7 +495,9 @@ async fn a_running_plimsoll_says_which_metric_is_missing() {
     .await;
     std::fs::write(scene.path("ca.pem"), &server.certificate_pem).expect("written");
     let gone = Metric::gauge("plimsoll_gone", Unit::Boolean, "It is no more");
-    let catalog = Catalog::plimsoll().with([gone]);
+    let info =
+        Metric::gauge("plimsoll_build_info", Unit::Boolean, "With what it had").label("version").label("edition");
+    let catalog = Catalog::plimsoll().with([gone, info]);
     let verify = |queries: &[&str]| {
         scene.save("bundle.tar.gz", &bundle("1.0.0", &catalog, queries));
         scene.run(&["verify", "bundle.tar.gz", "--plimsoll", &server.base, "--ca-file=ca.pem"])
