@@ -86,6 +86,10 @@ pub enum StartError {
          run in a pod with a service account"
     )]
     NoCluster(String),
+    #[error("a signal ended it before it served")]
+    Interrupted,
+    #[error("the credential plugin {plugin} of the kubeconfig does not answer within {} s", limit.as_secs())]
+    SilentPlugin { plugin: String, limit: Duration },
 }
 
 /// A server that runs.
@@ -138,12 +142,15 @@ const READ_TIMEOUT: Duration = Duration::from_secs(300);
 /// [`StartError`] when the port, the certificate or the credentials for the cluster cannot be used.
 pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Running, StartError> {
     let Options { config, config_file, address, certificate, kubernetes, limits, drain_timeout, clock } = options;
-    let cluster = kubernetes.map(client).transpose()?;
+    let cluster = match kubernetes {
+        Some(config) => Some(connected(config, &shutdown).await?),
+        None => None,
+    };
     let clients = if cluster.is_some() { Clients::Authenticated } else { Clients::Local };
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Process { started: clock.now() }));
     let own = registry.sub_registry_with_prefix(PREFIX);
-    let (certificate, keeper) = certificate.start(cluster.as_ref(), &clock, own)?;
+    let (certificate, keeper) = certificate.start(cluster.as_ref(), &clock, own, &shutdown).await?;
     let mut listener = serving::bind_with(address, clients, limits).await?;
     listener.answer = |oversize| Status::too_large(oversize.code(), oversize).into_response();
     let (address, certificate_pem) = (listener.address, certificate.pem());
@@ -177,6 +184,24 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
 async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
     task.await;
     name
+}
+
+/// The client, on a thread of its own where a credential plugin has to run for it, which may hang.
+async fn connected(config: kube::Config, shutdown: &CancellationToken) -> Result<kube::Client, StartError> {
+    if config.auth_info.exec.is_none() {
+        return client(config);
+    }
+    let (plugin, limit) = (credential::plugin(&config), credential::patience(&config));
+    let made = tokio::task::spawn_blocking(move || client(config));
+    tokio::select! {
+        made = made => made.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down.
+            Err(_) => Err(StartError::Interrupted),
+        }),
+        () = shutdown.cancelled() => Err(StartError::Interrupted),
+        () = tokio::time::sleep(limit) => Err(StartError::SilentPlugin { plugin, limit }),
+    }
 }
 
 /// The client that everything shares which asks the cluster. It repeats nothing by itself: who asks knows whether it is
