@@ -10,7 +10,8 @@ pub mod serve;
 
 use std::io::{Write, stderr, stdout};
 
-use clap::{Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::telemetry;
 
@@ -38,6 +39,35 @@ pub enum Command {
     Artifacts(artifacts::Args),
     /// Print the JSON Schema of the configuration file, for editors.
     Schema(schema::Args),
+}
+
+/// Options that do not fit together, told as the parser of the command line tells what it refuses: with the same code.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+impl Usage {
+    /// As of any other command that is wrong.
+    pub const CODE: u8 = 2;
+}
+
+impl Cli {
+    /// The command line of this process, with its environment; help and mistakes are told, and end the process. A
+    /// variable that is empty is not set: manifests and shells have no other way to say so.
+    pub fn of_process() -> Self {
+        let command = without_empty(Self::command());
+        let matches = command.get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+fn without_empty(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &clap::Arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        value.is_some_and(|value| value.is_empty())
+    };
+    let command = command.mut_args(|arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg });
+    command.mut_subcommands(without_empty)
 }
 
 /// Writes a line to standard output; `false` when nobody reads it any more, as after `| head -1`.

@@ -70,11 +70,11 @@ pub async fn resolved(mut config: kube::Config) -> Result<kube::Config, String> 
     let is_other = user.username.is_some() || user.token.is_some() || user.token_file.is_some();
     let Some(plugin) = user.exec.take().filter(|_| !is_other) else { return Ok(config) };
     let name = name(plugin.command.as_deref().unwrap_or_default());
-    let is_interactive = stdin().is_terminal() && plugin.interactive_mode != Some(ExecInteractiveMode::Never);
+    let is_interactive = asks(&plugin);
     if !is_interactive && plugin.interactive_mode == Some(ExecInteractiveMode::Always) {
         return Err(told(&name, "has to ask a person, and there is no terminal"));
     }
-    let limit = if is_interactive { PERSON_TIMEOUT } else { ANSWER_TIMEOUT };
+    let limit = limit(is_interactive);
     let Status { token, client_certificate_data: certificate, client_key_data: key } =
         printed(&plugin, is_interactive, limit).await.map_err(|what| told(&name, &what))?;
     let encoded = |pem: String| json!(ByteString(pem.into_bytes())).as_str().map(str::to_owned);
@@ -84,6 +84,20 @@ pub async fn resolved(mut config: kube::Config) -> Result<kube::Config, String> 
         user.client_key_data = encoded(key).map(Into::into);
     }
     Ok(config)
+}
+
+/// How long the plugin of a configuration may take.
+pub fn patience(config: &kube::Config) -> Duration {
+    limit(config.auth_info.exec.as_ref().is_some_and(asks))
+}
+
+/// Whether a plugin may ask a person.
+fn asks(plugin: &ExecConfig) -> bool {
+    stdin().is_terminal() && plugin.interactive_mode != Some(ExecInteractiveMode::Never)
+}
+
+fn limit(is_interactive: bool) -> Duration {
+    if is_interactive { PERSON_TIMEOUT } else { ANSWER_TIMEOUT }
 }
 
 /// The plugin of a configuration, as it is called in messages.

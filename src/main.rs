@@ -2,12 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+use std::error::Error;
 use std::io::Write;
 use std::process::{ExitCode, Termination};
 use std::time::Duration;
 
-use clap::Parser;
-use plimsoll::cli::{self, Cli, Command};
+use plimsoll::cli::{self, Cli, Command, Usage};
 use plimsoll::config;
 use plimsoll::telemetry::Telemetry;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,7 +22,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const BLOCKED_THREADS_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    let Cli { command, telemetry } = Cli::parse();
+    let Cli { command, telemetry } = Cli::of_process();
     // rustls, reqwest and the OTLP exporter all take the process-wide provider.
     rustls::crypto::ring::default_provider().install_default().expect("nothing installed a provider before");
     match command {
@@ -55,7 +55,7 @@ fn run<T: Termination, F: Future<Output = anyhow::Result<T>>>(
 ) -> ExitCode {
     let telemetry = match Telemetry::start(options, default_level) {
         Ok(telemetry) => telemetry,
-        Err(error) => return failed(&error),
+        Err(error) => return failed(&Usage(error.to_string())),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
@@ -99,8 +99,8 @@ async fn until_signalled<T, F: Future<Output = anyhow::Result<T>>>(
     }
 }
 
-fn failed(error: &(dyn std::error::Error + 'static)) -> ExitCode {
+fn failed(error: &(dyn Error + 'static)) -> ExitCode {
     // Whoever closed standard error does not want to read it.
     drop(writeln!(std::io::stderr(), "plimsoll: {}", config::told(error)));
-    ExitCode::FAILURE
+    if error.is::<Usage>() { ExitCode::from(Usage::CODE) } else { ExitCode::FAILURE }
 }

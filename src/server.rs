@@ -92,6 +92,10 @@ pub enum StartError {
          run in a pod with a service account"
     )]
     NoCluster(String),
+    #[error("a signal ended it before it served")]
+    Interrupted,
+    #[error("the credential plugin {plugin} of the kubeconfig does not answer within {} s", limit.as_secs())]
+    SilentPlugin { plugin: String, limit: Duration },
 }
 
 /// A server that runs.
@@ -152,12 +156,16 @@ const READ_TIMEOUT: Duration = Duration::from_secs(300);
 pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Running, StartError> {
     let Options { config, config_file, address, certificate, service, kubernetes, limits, drain_timeout, clock } =
         options;
-    let cluster = kubernetes.map(client).transpose()?.map(|client| Cluster { client, service });
+    let cluster = match kubernetes {
+        Some(config) => Some(Cluster { client: connected(config, &shutdown).await?, service }),
+        None => None,
+    };
     let clients = if cluster.is_some() { Clients::Authenticated } else { Clients::Local };
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Process { started: clock.now() }));
     let own = registry.sub_registry_with_prefix(PREFIX);
-    let (certificate, keeper) = certificate.start(cluster.as_ref().map(|it| &it.client), &clock, own)?;
+    let client = cluster.as_ref().map(|it| &it.client);
+    let (certificate, keeper) = certificate.start(client, &clock, own, &shutdown).await?;
     let mut listener = serving::bind_with(address, clients, limits).await?;
     listener.answer = |oversize| Status::too_large(oversize.code(), oversize).into_response();
     let (address, certificate_pem) = (listener.address, certificate.pem());
@@ -191,6 +199,24 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
 async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
     task.await;
     name
+}
+
+/// The client, on a thread of its own where a credential plugin has to run for it, which may hang.
+async fn connected(config: kube::Config, shutdown: &CancellationToken) -> Result<kube::Client, StartError> {
+    if config.auth_info.exec.is_none() {
+        return client(config);
+    }
+    let (plugin, limit) = (credential::plugin(&config), credential::patience(&config));
+    let made = tokio::task::spawn_blocking(move || client(config));
+    tokio::select! {
+        made = made => made.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down.
+            Err(_) => Err(StartError::Interrupted),
+        }),
+        () = shutdown.cancelled() => Err(StartError::Interrupted),
+        () = tokio::time::sleep(limit) => Err(StartError::SilentPlugin { plugin, limit }),
+    }
 }
 
 /// The client that everything shares which asks the cluster. It repeats nothing by itself: who asks knows whether it is

@@ -30,6 +30,21 @@ struct Pair {
     der: CertificateDer<'static>,
 }
 
+/// `openssl x509 -req` without extensions writes such.
+const FIRST_VERSION: &str = "-----BEGIN CERTIFICATE-----
+MIIBJDCBywIUToy+uMqHtayPVxztNwyVG++Q71EwCgYIKoZIzj0EAwIwFDESMBAG
+A1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMjAyMTIxNVoYDzIxMjYxMDI5MDIxMjE1
+WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AAQVkvQb2If8P9CQzhuYr8pfCr6Bpbn3HVQoESrp2RjrQ6YhD6eXACV3S36QfD7E
++YpYo4cBKeAepZtBIInBW8McMAoGCCqGSM49BAMCA0gAMEUCIEs9ybXiBmEMXDBw
+BQa8cTXoGBwXP7RkVyVZYh7/LbzuAiEA8SNVvbDOJSw7N53GQvb/x6ANKyftPBMW
+wUOKXjUTZt8=
+-----END CERTIFICATE-----
+";
+
+/// What is in it is never read.
+const ENCRYPTED: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n";
+
 const SOON: Duration = Duration::from_millis(20);
 const NOW: Timestamp = Timestamp(1_790_000_000_000);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -213,6 +228,8 @@ async fn what_cannot_be_used_is_refused_and_the_last_good_one_stays() {
     for (certificate, key, words) in [
         ("", good.key.as_str(), "tls.crt holds no certificate in PEM form"),
         ("garbage", &good.key, "tls.crt holds no certificate in PEM form"),
+        (FIRST_VERSION, &good.key, "tls.crt holds a certificate of X.509 v1; expected v3"),
+        (&good.certificate, ENCRYPTED, "tls.key holds an encrypted private key; expected one without a passphrase"),
         (broken, &good.key, "tls.crt holds a certificate that cannot be read"),
         (&good.certificate, "garbage", "tls.key holds no private key in PEM form"),
         (&good.certificate, &expired.key, "cannot be used together"),
@@ -224,6 +241,9 @@ async fn what_cannot_be_used_is_refused_and_the_last_good_one_stays() {
         assert_eq!(server.shown().await, good.der, "{words}");
     }
     std::fs::remove_file(server.folder.path().join("tls.crt")).expect("removed");
+    std::fs::create_dir(server.folder.path().join("tls.crt")).expect("a folder");
+    server.refuses("tls.crt: expected a regular file").await;
+    std::fs::remove_dir(server.folder.path().join("tls.crt")).expect("removed");
     server.refuses("No such file or directory").await;
     server.write(Some(&good.certificate), Some(&good.key));
     server.becomes(|standing| standing.refused.is_none()).await;
@@ -238,6 +258,25 @@ async fn while_a_certificate_is_awaited_handshakes_get_one_that_nobody_trusts() 
     let other =
         CurrentCertificate::awaited(CertificateMetrics::default(), Clock::system().now()).expect("a placeholder");
     assert_ne!(current.pem(), other.pem());
+}
+
+#[tokio::test]
+async fn a_chain_with_an_expired_certificate_is_served_as_long_as_its_first_is_valid() {
+    let server = Server::start(&Pair::new()).await;
+    let (own, expired, later) = (Pair::new(), Pair::valid(-60, -1), Pair::valid(1, 60));
+    for (other, words) in [(&expired, "has expired: it was valid until 2026-09-20T"), (&later, "is not valid yet")] {
+        server.write(Some(&(own.certificate.clone() + &other.certificate)), Some(&own.key));
+        let is_own = |standing: &Standing| {
+            let weakness = standing.in_force.as_ref().and_then(|in_force| in_force.weakness(NOW));
+            standing.refused.is_none() && weakness.is_some_and(|weakness| weakness.contains(words))
+        };
+        server.becomes(is_own).await;
+        assert_eq!(server.shown().await, own.der);
+        server.write(Some(&own.certificate), Some(&own.key));
+        server.becomes(|standing| standing.in_force.as_ref().is_some_and(|it| it.weakness(NOW).is_none())).await;
+    }
+    server.write(Some(&(expired.certificate + &own.certificate)), Some(&expired.key));
+    server.refuses("tls.crt has expired").await;
 }
 
 #[test]

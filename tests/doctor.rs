@@ -2,8 +2,12 @@
 //! the whole cluster, so these tests have one of their own.
 
 mod impostor;
+mod short_lived;
 mod strangers;
+mod tenants;
 
+use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -21,6 +25,7 @@ use crate::harness::controlplane::{ControlPlane, eventually};
 use crate::harness::pki::Authority;
 use crate::harness::program::PLIMSOLL;
 use crate::harness::{install_crypto, target};
+use short_lived::ShortLived;
 
 /// A cluster with a Plimsoll and one autoscaled workload.
 struct Ward {
@@ -107,8 +112,13 @@ impl Ward {
 
     /// The exit code and the report.
     async fn examine(&self, more: &[&str]) -> (i32, Value) {
+        self.examine_at(self.plimsoll.address, more).await
+    }
+
+    /// The same where another port is taken for Plimsoll's.
+    async fn examine_at(&self, port: SocketAddr, more: &[&str]) -> (i32, Value) {
         let mut command = Command::new(PLIMSOLL);
-        command.args(["doctor", "--output", "json", "--server", &format!("https://{}", self.plimsoll.address)]);
+        command.args(["doctor", "--output", "json", "--server", &format!("https://{port}")]);
         command.arg("--config").arg(self.config.path()).args(more).env("KUBECONFIG", self.cluster.kubeconfig());
         let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it ends").expect("it runs");
         let said = String::from_utf8_lossy(&output.stderr);
@@ -122,7 +132,11 @@ impl Ward {
         self.names_with(&[], (check, state), words).await;
     }
 
-    async fn names_with(&self, more: &[&str], (check, state): (&str, &str), words: &[&str]) {
+    async fn names_with(&self, more: &[&str], finding: (&str, &str), words: &[&str]) {
+        self.names_at(self.plimsoll.address, more, finding, words).await;
+    }
+
+    async fn names_at(&self, port: SocketAddr, more: &[&str], (check, state): (&str, &str), words: &[&str]) {
         let is_it = |finding: &Value| {
             let text = finding.to_string();
             finding["check"] == check && finding["state"] == state && words.iter().all(|word| text.contains(word))
@@ -131,7 +145,7 @@ impl Ward {
             let findings = report["findings"].as_array().expect("a list");
             findings.iter().any(is_it) && *code == i32::from(report["summary"]["failure"] != 0)
         };
-        eventually(&format!("{check} {state} {words:?}"), || self.examine(more), is_named).await;
+        eventually(&format!("{check} {state} {words:?}"), || self.examine_at(port, more), is_named).await;
     }
 
     /// Waits until there is no failure any more.
@@ -318,7 +332,7 @@ async fn permissions(ward: &Ward) {
     let delegator = ward.bindings("clusterrolebinding", "system:auth-delegator", "plimsoll").await;
     ward.without(&delegator, &["create tokenreviews", "--clusterrole=system:auth-delegator"]).await;
     let reader = ward.bindings("clusterrolebinding", "plimsoll-authentication-reader", "plimsoll").await;
-    ward.without(&reader, &["who the front proxy is", "kubectl -n kube-system create rolebinding"]).await;
+    ward.without(&reader, &["who the front proxy is", "--clusterrole=plimsoll-authentication-reader"]).await;
     let controller = "system:controller:horizontal-pod-autoscaler";
     let controller = ward.bindings("clusterrolebinding", controller, "horizontal-pod-autoscaler").await;
     ward.without(&controller, &["horizontal-pod-autoscaler", "may not read Pods and Object metrics"]).await;
@@ -356,6 +370,7 @@ async fn registrations(ward: &Ward) {
     ward.patch_api_service(EXTERNAL, &json!({ "caBundle": foreign })).await;
     ward.names("certificate", "failure", &[EXTERNAL, "does not fit the serving certificate"]).await;
     ward.names("apiservices", "failure", &[EXTERNAL, "FailedDiscoveryCheck"]).await;
+    expiry(ward).await;
     ward.restore(&saved).await;
     ward.restore(&keeper).await;
 
@@ -372,22 +387,60 @@ async fn registrations(ward: &Ward) {
     ward.is_well().await;
 }
 
+/// A serving certificate and the caBundle for it, each near its end and beyond.
+async fn expiry(ward: &Ward) {
+    let long = -300 * DAY..300 * DAY;
+    for (authority, leaf, check, state, words) in [
+        (long.clone(), -30 * DAY..-HOUR, ["Certificate", "it expired at"], "failure", "does not fit"),
+        (
+            long.clone(),
+            -30 * DAY..2 * HOUR,
+            ["Certificate", "it is valid for 1 h more"],
+            "warning",
+            "its caBundle fits",
+        ),
+        (-30 * DAY..2 * HOUR, long.clone(), ["APIService", "fits, and is valid for 1 h more"], "warning", "1 h more"),
+        (-30 * DAY..-HOUR, long, ["APIService", "has a caBundle whose CA expired at"], "failure", "whose CA expired"),
+    ] {
+        let authority = ShortLived::authority(authority);
+        let (port, _serving) = authority.sign(leaf).serve().await;
+        let pem = k8s_openapi::ByteString(authority.pem().into_bytes());
+        ward.patch_api_service(EXTERNAL, &json!({ "caBundle": pem })).await;
+        ward.names_at(port, &[], ("certificate", state), &check).await;
+        let report = ward.examine_at(port, &[]).await.1;
+        let findings = report["findings"].as_array().expect("a list");
+        let mut bundles = findings.iter().filter(|it| it["check"] == "certificate" && it["object"]["name"] == EXTERNAL);
+        assert!(bundles.any(|it| it["found"].as_str().is_some_and(|it| it.contains(words))), "{words}: {report:#}");
+    }
+}
+
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
 /// The kube-apiserver mends its ConfigMap at once, so it is spoilt again and again until it was seen.
 async fn front_proxy(ward: &Ward) {
-    let api: Api<ConfigMap> = Api::namespaced(ward.cluster.client(), "kube-system");
-    let patch = Patch::Merge(json!({"data": {"requestheader-client-ca-file": null}}));
-    let spoil = async {
-        loop {
-            let spoilt = api.patch("extension-apiserver-authentication", &PatchParams::default(), &patch).await;
-            spoilt.expect("it is there");
+    let object = "extension-apiserver-authentication";
+    let missing = (Value::Null, "failure", "the key requestheader-client-ca-file is missing");
+    let pem = |seconds: Range<i64>| Value::from(ShortLived::authority(seconds).pem());
+    let expired = (pem(-30 * DAY..-HOUR), "failure", "the requestheader CA expired at");
+    let ending = (pem(-30 * DAY..2 * HOUR), "warning", "the requestheader CA is valid for 1 h more");
+    for (authority, state, words) in [missing, expired, ending] {
+        let said = [object, words];
+        tokio::select! {
+            () = spoil(ward, &authority) => {}
+            () = ward.names("requestheader", state, &said) => {}
         }
-    };
-    let said = ["extension-apiserver-authentication", "the key requestheader-client-ca-file is missing"];
-    tokio::select! {
-        () = spoil => {}
-        () = ward.names("requestheader", "failure", &said) => {}
     }
     ward.is_well().await;
+}
+
+async fn spoil(ward: &Ward, authority: &Value) {
+    let api: Api<ConfigMap> = Api::namespaced(ward.cluster.client(), "kube-system");
+    let patch = Patch::Merge(json!({"data": {"requestheader-client-ca-file": authority}}));
+    loop {
+        let spoilt = api.patch("extension-apiserver-authentication", &PatchParams::default(), &patch).await;
+        spoilt.expect("it is there");
+    }
 }
 
 async fn clocks(ward: &Ward) {

@@ -51,8 +51,17 @@ async fn get(http: &reqwest::Client, url: &str) -> Answer {
 
 /// Runs a command that cannot start; its complaint is one line.
 fn complaint(arguments: &[&str]) -> String {
+    ended_with(1, arguments)
+}
+
+/// The same where the command line is wrong.
+fn misuse(arguments: &[&str]) -> String {
+    ended_with(2, arguments)
+}
+
+fn ended_with(code: i32, arguments: &[&str]) -> String {
     let output = plimsoll(arguments).output().expect("it runs");
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
     let said = String::from_utf8(output.stderr).expect("UTF-8");
     let lines: Vec<_> = said.lines().filter(|line| line.starts_with("plimsoll: ")).collect();
     assert_eq!(lines.len(), 1, "{said}");
@@ -164,8 +173,8 @@ async fn the_level_comes_from_the_flag_or_the_environment() {
     assert_eq!(unknown.code, 404);
     assert!(!program.output().contains("request answered"), "{}", program.output());
     assert!(!program.output().starts_with('{'), "{}", program.output());
-    assert!(complaint(&["serve", "--config", "x", "--log-level", "a=b=c"]).contains("--log-level"));
-    let said = complaint(&["serve", "--config", "x", "--log-level", "wran"]);
+    assert!(misuse(&["serve", "--config", "x", "--log-level", "a=b=c"]).contains("--log-level"));
+    let said = misuse(&["serve", "--config", "x", "--log-level", "wran"]);
     assert!(said.starts_with("plimsoll: --log-level \"wran\": \"wran\" is no level; expected off, error"), "{said}");
 }
 
@@ -196,7 +205,7 @@ async fn an_otlp_receiver_that_is_not_there_is_told_once() {
     assert_eq!(program.wait(PATIENCE).code(), Some(0), "{}", program.output());
     assert_eq!(program.output().matches("traces cannot be sent").count(), 1, "{}", program.output());
     for bad in ["127.0.0.1:4318", "grpc://127.0.0.1:4317", "http://"] {
-        let said = complaint(&["serve", "--config", "x", "--otlp-endpoint", bad]);
+        let said = misuse(&["serve", "--config", "x", "--otlp-endpoint", bad]);
         assert!(said.contains("expected a URL that begins with http:// or https://"), "{said}");
     }
 }
@@ -297,10 +306,95 @@ fn ways_to_a_certificate_that_do_not_go_together_are_refused() {
     refused(&[own, "s/t"], "expected the name of a Secret");
     refused(&[own, "s", "--tls-secret", "t"], "cannot be used with");
     refused(&["--tls-secret", "t", "--tls-cert-file", "c", "--tls-private-key-file", "k"], "cannot be used with");
+}
+
+#[test]
+fn certificate_options_that_make_no_sense_are_refused_with_the_code_of_the_command_line() {
+    let config = config_file("http://127.0.0.1:9/metrics");
+    let path = config.path().to_str().expect("UTF-8");
+    let refused = |flags: &[&str], words: &str| {
+        let output = plimsoll(&[&["serve", "--config", path], flags].concat()).output().expect("it runs");
+        let said = String::from_utf8(output.stderr).expect("UTF-8");
+        assert!(output.status.code() == Some(2) && said.contains(words), "{flags:?}: {said}");
+    };
+    let own = "--tls-self-managed-secret";
     refused(&["--tls-cert-file", "c"], "--tls-private-key-file");
+    refused(&["--tls-private-key-file", "k"], "--tls-cert-file");
+    refused(&["--tls-private-key-file", "k", "--tls-secret", "s"], "cannot be used with");
+    refused(&["--tls-private-key-file", "k", own, "s"], "cannot be used with");
+    for name in ["..", "-s", "s.", "s..t", "S"] {
+        refused(&[&format!("--tls-secret={name}")], "expected the name of a Secret");
+    }
     let short = ["--tls-certificate-lifetime", "30d", "--tls-ca-lifetime", "80d"];
     refused(&[&[own, "s"], &short[..]].concat(), "expected at least three times --tls-certificate-lifetime: 90d");
     refused(&[own, "s", "--tls-certificate-lifetime", "soon"], "expected a duration");
+    refused(&[own, "s", "--tls-certificate-lifetime", "1ms", "--tls-ca-lifetime", "3ms"], "expected at least 10m");
+    for lifetime in ["--tls-certificate-lifetime=30d", "--tls-ca-lifetime=90d"] {
+        refused(&[lifetime], own);
+        refused(&[lifetime, "--tls-secret", "s"], "cannot be used with");
+    }
+}
+
+#[test]
+fn a_variable_that_is_empty_is_not_set() {
+    let mut command = plimsoll(&["serve", "--config", "/nonexistent/plimsoll.yaml"]);
+    for name in [
+        "PLIMSOLL_LISTEN",
+        "PLIMSOLL_TLS_CERT_FILE",
+        "PLIMSOLL_TLS_PRIVATE_KEY_FILE",
+        "PLIMSOLL_TLS_SECRET",
+        "PLIMSOLL_TLS_SELF_MANAGED_SECRET",
+        "PLIMSOLL_TLS_CERTIFICATE_LIFETIME",
+        "PLIMSOLL_TLS_CA_LIFETIME",
+        "PLIMSOLL_SERVICE",
+        "PLIMSOLL_DRAIN_TIMEOUT",
+        "PLIMSOLL_LOG_LEVEL",
+        "PLIMSOLL_LOG_FORMAT",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "KUBECONFIG",
+    ] {
+        command.env(name, "");
+    }
+    let output = command.output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("/nonexistent/plimsoll.yaml"), "{said}");
+    let output = plimsoll(&["serve"]).env("PLIMSOLL_CONFIG", "").output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("--config"), "{said}");
+    let output = plimsoll(&["serve", "--config", "x", "--tls-secret", ""]).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(2), "on the command line it is a mistake: {output:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipe_as_certificate_file_is_refused_and_does_not_hang() {
+    let config = config_file("http://127.0.0.1:9/metrics");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (pipe, link) = (folder.path().join("pipe"), folder.path().join("tls.crt"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().is_ok_and(|status| status.success()));
+    std::os::unix::fs::symlink(&pipe, &link).expect("a link");
+    let (path, file) = (config.path().to_str().expect("UTF-8"), link.to_str().expect("UTF-8"));
+    let pair = ["--tls-cert-file", file, "--tls-private-key-file", file];
+    let mut program = Program::start(plimsoll(&[&["serve", "--config", path], &pair[..]].concat()));
+    assert_eq!(program.wait(PATIENCE).code(), Some(1), "{}", program.output());
+    program.line(&[&format!("cannot read {file}: expected a regular file, found a folder, pipe or device")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credential_plugin_that_hangs_does_not_hold_up_the_shutdown() {
+    let config = config_file("http://127.0.0.1:9/metrics");
+    let folder = tempfile::tempdir().expect("a folder");
+    let asked = folder.path().join("asked");
+    let user = format!(
+        "users: [{{name: me, user: {{exec: {{apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, \
+         command: sh, args: [-c, \"touch {}; exec sleep 15\"]}}}}}}]\n",
+        asked.display()
+    );
+    let file = kubeconfig(&(NO_ANSWER.to_owned() + &user));
+    let (path, file) = (config.path().to_str().expect("UTF-8"), file.path().to_str().expect("UTF-8"));
+    let mut program = Program::start(plimsoll(&["serve", "--config", path, "--kubeconfig", file]));
+    eventually(async || asked.exists(), |is_asked| *is_asked).await;
+    program.signal("TERM");
+    assert_eq!(program.wait(Duration::from_secs(5)).code(), Some(0), "{}", program.output());
 }
 
 /// A kubeconfig whose cluster does not answer.

@@ -4,14 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::bail;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::cluster::Cluster;
-use crate::cli::whole_number;
+use crate::cli::{Usage, whole_number};
 use crate::clock::Clock;
 use crate::config::{self, duration};
-use crate::server::{self, CertificateSource, Options};
+use crate::server::{self, CertificateSource, Options, StartError};
 use crate::serving::{Lifetimes, Limits, ServiceName};
 
 /// Process settings; changing one takes a restart. Everything else is in the configuration file.
@@ -28,7 +27,7 @@ pub struct Args {
     #[arg(long, env = "PLIMSOLL_TLS_CERT_FILE", value_name = "FILE", requires = "tls_private_key_file")]
     pub tls_cert_file: Option<PathBuf>,
     /// Private key of the serving certificate, PEM; read again when it changes.
-    #[arg(long, env = "PLIMSOLL_TLS_PRIVATE_KEY_FILE", value_name = "FILE", requires = "tls_cert_file")]
+    #[arg(long, env = "PLIMSOLL_TLS_PRIVATE_KEY_FILE", value_name = "FILE", requires = "tls_cert_file", conflicts_with_all = ["tls_secret", "tls_self_managed_secret"])]
     pub tls_private_key_file: Option<PathBuf>,
     /// Existing Secret with the serving certificate, in the namespace of --service: read from the cluster and watched.
     #[arg(long, env = "PLIMSOLL_TLS_SECRET", value_name = "NAME", value_parser = name, conflicts_with = "tls_cert_file")]
@@ -41,12 +40,13 @@ pub struct Args {
     /// APIServices of its own from those of others.
     #[arg(long, env = "PLIMSOLL_SERVICE", value_name = "NAMESPACE/NAME", default_value_t = ServiceName::default())]
     pub service: ServiceName,
-    /// How long a self-managed serving certificate is valid; it is renewed at two thirds of that. Default: 30d.
-    #[arg(long, env = "PLIMSOLL_TLS_CERTIFICATE_LIFETIME", value_name = "DURATION", value_parser = duration::parse)]
+    /// How long a self-managed serving certificate is valid, at least 10m; it is renewed at two thirds of that.
+    /// Default: 30d.
+    #[arg(long, env = "PLIMSOLL_TLS_CERTIFICATE_LIFETIME", value_name = "DURATION", value_parser = lifetime, requires = "tls_self_managed_secret", conflicts_with_all = ["tls_cert_file", "tls_secret"])]
     pub tls_certificate_lifetime: Option<Duration>,
     /// How long a self-managed certificate authority is valid, at least three lives of a certificate; its successor is
     /// made two lives of a certificate before the end. Default: 365d.
-    #[arg(long, env = "PLIMSOLL_TLS_CA_LIFETIME", value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long, env = "PLIMSOLL_TLS_CA_LIFETIME", value_name = "DURATION", value_parser = lifetime, requires = "tls_self_managed_secret", conflicts_with_all = ["tls_cert_file", "tls_secret"])]
     pub tls_ca_lifetime: Option<Duration>,
     #[command(flatten)]
     pub cluster: Cluster,
@@ -55,10 +55,14 @@ pub struct Args {
     pub drain_timeout: u64,
 }
 
+/// A kube-apiserver may be a minute behind, and the clocks of a cluster differ; with less, nothing is left of a life.
+const LIFETIME_MIN: Duration = Duration::from_secs(600);
+
 /// Serves until `shutdown`.
 ///
 /// # Errors
-/// Whatever keeps it from starting: the configuration, the kubeconfig, the certificate, the port.
+/// Whatever keeps it from starting: the configuration, the kubeconfig, the certificate, the port; [`Usage`] where the
+/// options do not fit together.
 pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
     let certificate = args.certificate()?;
     let Args { config, listen, service, cluster, drain_timeout, .. } = args;
@@ -73,14 +77,18 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
         drain_timeout: Duration::from_secs(drain_timeout),
         clock: Clock::system(),
     };
-    server::start(options, shutdown).await?.wait().await?;
-    Ok(())
+    match server::start(options, shutdown).await {
+        Ok(running) => Ok(running.wait().await?),
+        // That was asked for.
+        Err(StartError::Interrupted) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 // === impl Args ===
 
 impl Args {
-    fn certificate(&self) -> anyhow::Result<CertificateSource> {
+    fn certificate(&self) -> Result<CertificateSource, Usage> {
         let defaults = Lifetimes::default();
         let lifetimes = Lifetimes {
             certificate: self.tls_certificate_lifetime.unwrap_or(defaults.certificate),
@@ -89,7 +97,8 @@ impl Args {
         let least = lifetimes.certificate * Lifetimes::AUTHORITY_MIN;
         if lifetimes.authority < least {
             let (own, least) = (duration::write(lifetimes.authority), duration::write(least));
-            bail!("--tls-ca-lifetime is {own}; expected at least three times --tls-certificate-lifetime: {least}");
+            let what = "expected at least three times --tls-certificate-lifetime";
+            return Err(Usage(format!("--tls-ca-lifetime is {own}; {what}: {least}")));
         }
         let service = self.service.clone();
         Ok(match (&self.tls_cert_file, &self.tls_private_key_file, &self.tls_secret, &self.tls_self_managed_secret) {
@@ -103,17 +112,32 @@ impl Args {
                 CertificateSource::SelfManaged { secret: secret.clone(), service, lifetimes }
             }
             (None, None, None, None) => CertificateSource::SelfSigned,
-            _ => bail!("--tls-cert-file and --tls-private-key-file go together"),
+            _ => return Err(Usage("--tls-cert-file and --tls-private-key-file go together".into())),
         })
     }
 }
 
-/// Reads the name of a Secret: it becomes a part of a path and of a selector.
+/// Reads the name of a Secret, a subdomain as RFC 1123 has it: it becomes a part of a path and of a selector.
 fn name(text: &str) -> Result<String, String> {
-    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
-    match (1..=253).contains(&text.len()) && text.chars().all(is_inner) {
+    let is_alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_label = |label: &str| {
+        let is_inner = label.chars().all(|c| is_alphanumeric(c) || c == '-');
+        is_inner && label.starts_with(is_alphanumeric) && label.ends_with(is_alphanumeric)
+    };
+    match text.len() <= 253 && text.split('.').all(is_label) {
         true => Ok(text.to_owned()),
-        false => Err(format!("expected the name of a Secret: lower-case letters, digits, - and ., found {text:?}")),
+        false => Err(format!(
+            "expected the name of a Secret: lower-case letters, digits, - and ., a letter or digit around each ., found \
+             {text:?}"
+        )),
+    }
+}
+
+/// Reads how long something of our own is valid.
+fn lifetime(text: &str) -> Result<Duration, String> {
+    match duration::parse(text)? {
+        short if short < LIFETIME_MIN => Err(format!("expected at least {}", duration::write(LIFETIME_MIN))),
+        lifetime => Ok(lifetime),
     }
 }
 
@@ -136,6 +160,25 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_secrets_are_subdomains() {
+        let long = "a".repeat(254);
+        for good in ["s", "tls-1", "a.b-c.d", &long[1..]] {
+            assert_eq!(name(good).as_deref(), Ok(good));
+        }
+        for bad in ["", ".", "..", "a..b", ".a", "a.", "-a", "a-", "a.-b", "A", "a_b", "a/b", &long] {
+            assert!(name(bad).is_err_and(|error| error.contains("expected the name of a Secret")), "{bad}");
+        }
+    }
+
+    #[test]
+    fn lives_are_long_enough_for_a_cluster_to_follow() {
+        assert_eq!(lifetime("10m"), Ok(LIFETIME_MIN));
+        for short in ["1ms", "9m59s"] {
+            assert_eq!(lifetime(short), Err("expected at least 10m".into()), "{short}");
+        }
+    }
 
     #[test]
     fn addresses_have_a_port() {

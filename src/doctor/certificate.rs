@@ -193,10 +193,14 @@ fn bundle(
         Some(pem) => authorities(&pem.0).map_err(|what| format!("has a caBundle that cannot be used: {what}")),
     };
     let judged = judged.and_then(|roots| {
-        let verdict = verify(&roots, own, intermediates, &facts.place.service.dns_name(), now);
-        verdict
-            .map(|()| roots)
-            .map_err(|what| format!("has a caBundle that does not fit the serving certificate: {what}"))
+        let verify =
+            |roots: &[CertificateDer<'_>]| verify(roots, own, intermediates, &facts.place.service.dns_name(), now);
+        verify(&roots).map_err(|what| format!("has a caBundle that does not fit the serving certificate: {what}"))?;
+        // What is trusted is trusted at any time here, and by the kube-apiserver while it is valid alone.
+        let is_valid = |root: &CertificateDer<'_>| validity(root).is_ok_and(|it| (it.0..=it.1).contains(&now));
+        let valid: Vec<_> = roots.iter().filter(|root| is_valid(root)).cloned().collect();
+        verify(&valid).map_err(|_| outdated(&roots, now))?;
+        Ok(roots)
     });
     match judged {
         Err(what) => Check::Certificate
@@ -204,6 +208,15 @@ fn bundle(
             .expected("the CA that has signed the serving certificate")
             .fix(mend(name, found, facts)),
         Ok(roots) => fitting(name, found, &roots, facts),
+    }
+}
+
+/// A bundle that would fit at another time.
+fn outdated(roots: &[CertificateDer<'_>], now: Timestamp) -> String {
+    let ends = roots.iter().filter_map(|root| Some(validity(root).ok()?.1)).filter(|until| *until < now);
+    match ends.max() {
+        Some(until) => format!("has a caBundle whose CA {}", days_left(until, now)),
+        None => "has a caBundle whose CA is not valid yet".into(),
     }
 }
 

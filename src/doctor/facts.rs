@@ -13,12 +13,23 @@ use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use rustls::pki_types::CertificateDer;
 use serde::Deserialize;
 
-use crate::config::Config;
+use crate::config::{Config, one_line};
 use crate::doctor::permission::Permission;
 use crate::model::{GroupResource, Timestamp};
 
 /// What was asked for, or a sentence on why it could not be had.
 pub type Asked<T> = Result<T, String>;
+
+/// Why it is not known what an autoscaler is answered, or why it is answered nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// So it is for everybody: the controller gets no further either.
+    Real(String),
+    /// This user may not ask, which says nothing of what others are answered.
+    Forbidden(String),
+    /// No answer came, or it was not asked any more.
+    Late(String),
+}
 
 /// Everything that the checks look at.
 #[derive(Clone, Debug)]
@@ -129,12 +140,12 @@ pub enum Reading {
         level: String,
         message: String,
     },
-    /// Nobody knows what the controller would get: this user may not ask.
+    /// Nobody knows what the controller would get: this user may not ask, or not for what has to be known before.
     Unasked {
         level: String,
         why: String,
     },
-    /// It was not asked any more: too much did not answer before.
+    /// Nobody knows it either: it was not asked any more, or what has to be known before was not answered.
     Late {
         level: String,
         why: String,
@@ -152,7 +163,7 @@ pub struct Item {
 
 /// Plurals of the kinds of API versions, or why they are not known.
 #[derive(Clone, Debug, Default)]
-pub struct Plurals(pub BTreeMap<String, Asked<BTreeMap<String, String>>>);
+pub struct Plurals(pub BTreeMap<String, Result<BTreeMap<String, String>, Gap>>);
 
 /// `/status/targets`, as far as it is looked at.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -249,6 +260,15 @@ pub fn argument<'d>(deployment: &'d Asked<Option<Deployment>>, flag: &str) -> Op
     arguments[at].split_once('=').map(|(_, value)| value).or_else(|| arguments.get(at + 1).copied())
 }
 
+// === impl Gap ===
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Real(why) | Self::Forbidden(why) | Self::Late(why)) = self;
+        f.write_str(why)
+    }
+}
+
 // === impl ServiceName ===
 
 impl ServiceName {
@@ -283,11 +303,12 @@ impl Plurals {
     ///
     /// # Errors
     /// Why it is not known, or that there is none.
-    pub fn resource(&self, api_version: &str, kind: &str) -> Asked<GroupResource> {
+    pub fn resource(&self, api_version: &str, kind: &str) -> Result<GroupResource, Gap> {
         let group = api_version.split_once('/').map_or("", |(group, _)| group);
-        let kinds = self.0.get(api_version).ok_or_else(|| format!("nobody asked for the kinds of {api_version}"))?;
-        let plural = kinds.as_ref().map_err(Clone::clone)?.get(kind);
-        let plural = plural.ok_or_else(|| format!("the API has no kind {kind} in {api_version}"))?;
+        let unasked = || Gap::Late(format!("nobody asked for the kinds of {}", one_line(&api_version)));
+        let plural = self.0.get(api_version).ok_or_else(unasked)?.as_ref().map_err(Clone::clone)?.get(kind);
+        let what = format_args!("the API has no kind {kind} in {api_version}");
+        let plural = plural.ok_or_else(|| Gap::Real(one_line(&what)))?;
         Ok(GroupResource::new(group, plural))
     }
 
@@ -296,7 +317,7 @@ impl Plurals {
     pub fn of(kinds: &[(&str, &str, &str)]) -> Self {
         let mut plurals = BTreeMap::new();
         for (version, kind, plural) in kinds {
-            let known: &mut Asked<BTreeMap<String, String>> =
+            let known: &mut Result<BTreeMap<String, String>, Gap> =
                 plurals.entry((*version).to_owned()).or_insert_with(|| Ok(BTreeMap::new()));
             known.as_mut().expect("it is known").insert((*kind).to_owned(), (*plural).to_owned());
         }
@@ -307,6 +328,15 @@ impl Plurals {
 // === impl Reading ===
 
 impl Reading {
+    /// Of a metric for which there is no request.
+    pub fn of_gap(level: String, gap: Gap) -> Self {
+        match gap {
+            Gap::Real(message) => Self::Refused { level, message },
+            Gap::Forbidden(why) => Self::Unasked { level, why },
+            Gap::Late(why) => Self::Late { level, why },
+        }
+    }
+
     /// Whether the controller is refused.
     pub fn is_refused(&self) -> bool {
         matches!(self, Self::Refused { .. })

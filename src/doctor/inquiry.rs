@@ -10,13 +10,13 @@ use serde::Deserialize;
 
 use crate::api::{CUSTOM_GROUP, EXTERNAL_GROUP};
 use crate::config::one_line;
-use crate::doctor::facts::{Item, Plurals};
+use crate::doctor::facts::{Gap, Item, Plurals};
 use crate::model::quantity;
 use crate::model::selector::{self, Selector};
 use crate::model::{GroupResource, Timestamp};
 
 /// A metric of another API than ours is `None`: Resource and ContainerResource.
-pub(super) type Asks = Result<Option<Inquiry>, String>;
+pub(super) type Asks = Result<Option<Inquiry>, Gap>;
 
 /// One request of the autoscaler.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,10 +32,10 @@ pub(super) struct Inquiry {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asker<'a> {
     pub namespace: &'a str,
-    /// The version of the custom metrics API that the controller has chosen, or why it has none.
-    pub version: Result<&'a str, &'a str>,
-    /// The selector of the scale, or why there is none.
-    pub pods: Result<&'a str, &'a str>,
+    /// The version of the custom metrics API that the controller has chosen, or why it has none or it is not known.
+    pub version: Result<&'a str, &'a Gap>,
+    /// The selector of the scale, or why there is none or it is not known.
+    pub pods: Result<&'a str, &'a Gap>,
     pub plurals: &'a Plurals,
 }
 
@@ -70,9 +70,9 @@ impl Asker<'_> {
     /// The request for a metric.
     ///
     /// # Errors
-    /// Why the controller cannot even ask.
+    /// Why the controller cannot even ask, or why it is not known how it does.
     pub(super) fn ask(&self, metric: &v2::MetricSpec) -> Asks {
-        let unset = || Err(format!("type is {}, but the source of that name is not set", metric.type_));
+        let unset = || Err(Gap::Real(format!("type is {}, but the source of that name is not set", metric.type_)));
         match metric.type_.as_str() {
             "Pods" => metric.pods.as_ref().map_or_else(unset, |source| self.pods(source).map(Some)),
             "Object" => metric.object.as_ref().map_or_else(unset, |source| self.object(source).map(Some)),
@@ -81,16 +81,16 @@ impl Asker<'_> {
         }
     }
 
-    fn pods(&self, source: &v2::PodsMetricSource) -> Result<Inquiry, String> {
+    fn pods(&self, source: &v2::PodsMetricSource) -> Result<Inquiry, Gap> {
         let query = query(&[
-            ("labelSelector", Some(self.pods?.to_owned())),
+            ("labelSelector", Some(self.pods.map_err(Clone::clone)?.to_owned())),
             ("metricLabelSelector", selector(source.metric.selector.as_ref())?),
         ]);
         let rest = format!("pods/%2A/{}{query}", segment(&source.metric.name));
         Ok(Inquiry { metric: source.metric.name.clone(), level: "Pod".into(), path: self.custom(&rest)? })
     }
 
-    fn object(&self, source: &v2::ObjectMetricSource) -> Result<Inquiry, String> {
+    fn object(&self, source: &v2::ObjectMetricSource) -> Result<Inquiry, Gap> {
         let object = &source.described_object;
         let resource = self.plurals.resource(object.api_version.as_deref().unwrap_or("v1"), &object.kind)?;
         let query = query(&[("metricLabelSelector", selector(source.metric.selector.as_ref())?)]);
@@ -104,15 +104,16 @@ impl Asker<'_> {
     }
 
     /// Names of external metrics are lower-cased on the way.
-    fn external(&self, source: &v2::ExternalMetricSource) -> Result<Inquiry, String> {
+    fn external(&self, source: &v2::ExternalMetricSource) -> Result<Inquiry, Gap> {
         let query = query(&[("labelSelector", selector(source.metric.selector.as_ref())?)]);
         let (namespace, name) = (self.namespace, segment(&source.metric.name.to_lowercase()));
         let path = format!("/apis/{EXTERNAL_GROUP}/v1beta1/namespaces/{namespace}/{name}{query}");
         Ok(Inquiry { metric: source.metric.name.clone(), level: "External".into(), path })
     }
 
-    fn custom(&self, rest: &str) -> Result<String, String> {
-        Ok(format!("/apis/{CUSTOM_GROUP}/{}/namespaces/{}/{rest}", self.version?, self.namespace))
+    fn custom(&self, rest: &str) -> Result<String, Gap> {
+        let version = self.version.map_err(Clone::clone)?;
+        Ok(format!("/apis/{CUSTOM_GROUP}/{version}/namespaces/{}/{rest}", self.namespace))
     }
 }
 
@@ -137,14 +138,15 @@ fn item(entry: Entry) -> Result<Item, String> {
 }
 
 /// The text of a selector; `None` for one that is not set or empty.
-fn selector(selector: Option<&LabelSelector>) -> Result<Option<String>, String> {
+fn selector(selector: Option<&LabelSelector>) -> Result<Option<String>, Gap> {
     let Some(selector) = selector else { return Ok(None) };
-    let text = selector::text(selector).map_err(|error| one_line(&error))?;
-    let read = Selector::parse(&text).map_err(|error| one_line(&format_args!("its selector: {error}")))?;
+    let text = selector::text(selector).map_err(|error| Gap::Real(one_line(&error)))?;
+    let read = Selector::parse(&text).map_err(|error| Gap::Real(one_line(&format_args!("its selector: {error}"))))?;
     Ok((!read.is_empty()).then(|| read.to_string()))
 }
 
-fn segment(text: &str) -> String {
+/// A segment of a path, whatever it is made of.
+pub(super) fn segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
 }
 
@@ -216,7 +218,7 @@ mod tests {
     #[test]
     fn a_kind_that_the_api_does_not_have_cannot_be_asked_for_and_resources_are_not_ours() {
         let error = ask(object("apps/v1", "Deploymint", "web", "dq")).expect_err("no such kind");
-        assert_eq!(error, "the API has no kind Deploymint in apps/v1");
+        assert_eq!(error, Gap::Real("the API has no kind Deploymint in apps/v1".into()));
         let target = json!({"type": "Utilization", "averageUtilization": 80});
         assert_eq!(ask(json!({"type": "Resource", "resource": {"name": "cpu", "target": target}})), Ok(None));
     }

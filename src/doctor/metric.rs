@@ -97,7 +97,7 @@ fn judged(autoscaler: &Autoscaler, name: &str, target: &MetricTarget, reading: &
             let unknown = Check::Metrics.unknown(object, format!("{level} metric {name} cannot be asked for: {why}"));
             unknown
                 .metric(none(level))
-                .fix("ask as somebody who may get custom.metrics.k8s.io and list external.metrics.k8s.io")
+                .fix("ask as somebody who may get scales and custom.metrics.k8s.io, and list external.metrics.k8s.io")
         }
         Reading::Values { level, items } => valued(object, name, (level, target), items, now),
     }

@@ -308,7 +308,7 @@ fn verbs_by_place<'p>(denied: &[&'p Permission]) -> BTreeMap<Denied<'p>, Vec<&'s
 fn expected(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::Reviews => "a binding to ClusterRole system:auth-delegator",
-        Purpose::FrontProxy => "a RoleBinding to Role extension-apiserver-authentication-reader in kube-system",
+        Purpose::FrontProxy => "a ClusterRoleBinding to ClusterRole plimsoll-authentication-reader",
         Purpose::Discovery => "these rules in the ClusterRole of Plimsoll, or a Role in each namespace",
         Purpose::References => {
             "a Role in their namespace for these objects alone, or the component monitor-credentials"
@@ -327,7 +327,8 @@ fn fix(purpose: Purpose, denied: &[&Permission], facts: &Facts) -> String {
             "kubectl create clusterrolebinding plimsoll-auth-delegator --clusterrole=system:auth-delegator --serviceaccount={account}"
         ),
         Purpose::FrontProxy => format!(
-            "kubectl -n kube-system create rolebinding plimsoll-authentication-reader --role=extension-apiserver-authentication-reader --serviceaccount={account}"
+            "kubectl create clusterrolebinding plimsoll-authentication-reader --clusterrole=plimsoll-authentication-reader --serviceaccount={account}\n\
+             kubectl -n kube-system create rolebinding plimsoll-authentication-reader --role=extension-apiserver-authentication-reader --serviceaccount={account} # without the shipped ClusterRole"
         ),
         Purpose::CustomMetrics | Purpose::ExternalMetrics => {
             format!("- {{apiGroups: [{CUSTOM_GROUP}, {EXTERNAL_GROUP}], resources: [\"*\"], verbs: [get, list]}}")

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::config::{one_line, with_causes};
 use crate::credential;
 use crate::doctor::budget::{BODY_BYTES_MAX, Budget, Spent};
-use crate::doctor::facts::Asked;
+use crate::doctor::facts::{Asked, Gap};
 use crate::model::Timestamp;
 
 /// Why an answer is none.
@@ -63,6 +63,9 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A kube-apiserver that is there answers at once; the rest is a network that drops packets.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The status of a server that has too many questions.
+const TOO_MANY: u16 = 429;
 
 /// What somebody's login page, or a server of something else, is told by.
 const NO_API_SERVER: &str = "what answers there is no kube-apiserver: expected JSON with gitVersion at /version";
@@ -181,6 +184,15 @@ impl Denial {
         matches!(self.cause, Cause::Status(401 | 403))
     }
 
+    /// What it says of an answer that others are waiting for: who is ill answers nobody for now.
+    pub(super) fn gap(self) -> Gap {
+        match self.cause {
+            Cause::Status(401 | 403) => Gap::Forbidden(self.message),
+            Cause::Status(code) if code != TOO_MANY && code < 500 => Gap::Real(self.message),
+            _ => Gap::Late(self.message),
+        }
+    }
+
     /// Whether the server says that there is no such thing.
     pub(super) fn is_absence(&self) -> bool {
         self.cause == Cause::Status(404)
@@ -190,6 +202,11 @@ impl Denial {
 // === impl Cause ===
 
 impl Cause {
+    /// Whether nobody answered.
+    pub(super) fn is_silence(self) -> bool {
+        matches!(self, Self::Silent | Self::Unconnected)
+    }
+
     /// Of an error that is no answer.
     fn of(error: &kube::Error) -> Self {
         let has = |is_it: fn(&(dyn Error + 'static)) -> bool| credential::causes(error).any(is_it);
@@ -228,8 +245,12 @@ fn of_exchange(error: &hyper::Error) -> Option<String> {
 }
 
 fn of_connection(error: &io::Error) -> Option<String> {
-    let text = one_line(error);
-    if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+    let (text, inner) = (one_line(error), error.get_ref());
+    // The connector wraps the errors of TLS twice.
+    if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<io::Error>()) {
+        return of_connection(inner);
+    }
+    if let Some(error) = inner.and_then(|inner| inner.downcast_ref()) {
         return of_tls(error);
     }
     match error.kind() {

@@ -31,9 +31,16 @@ metrics:
 
 /// An authority that is valid in 2026 and 2027.
 fn authority() -> CertifiedIssuer<'static, KeyPair> {
+    authority_of((2026, 1, 1), (2028, 1, 1))
+}
+
+type Day = (i32, u8, u8);
+
+fn authority_of(from: Day, until: Day) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    (params.not_before, params.not_after) = (rcgen::date_time_ymd(2026, 1, 1), rcgen::date_time_ymd(2028, 1, 1));
+    let day = |(year, month, day): Day| rcgen::date_time_ymd(year, month, day);
+    (params.not_before, params.not_after) = (day(from), day(until));
     CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority")
 }
 
@@ -263,6 +270,25 @@ fn certificates_are_judged_by_name_time_and_bundle() {
     shows(service, (1, 2))(&mut facts);
     let expired = problems(&facts);
     assert!(expired[0].found.contains("it expired at 2026-01-02T00:00:00Z"), "{expired:#?}");
+}
+
+#[test]
+fn a_bundle_whose_authority_is_not_valid_now_fits_nobody() {
+    let trusts = |from: Day, until: Day| {
+        move |facts: &mut Facts| {
+            let (authority, other) = (authority_of(from, until), self::authority());
+            let chain = vec![leaf(&authority, "plimsoll.plimsoll-system.svc", (6, 1))];
+            facts.shown = Ok(Shown { place: "plimsoll:443".into(), chain });
+            *first(facts) = api_service(API_SERVICES[0], &(authority.pem() + &other.pem()));
+            facts.api_services.truncate(1);
+        }
+    };
+    let failure = (Check::Certificate, State::Failure);
+    check(trusts((2025, 1, 1), (2026, 1, 2)), failure, &["whose CA expired at 2026-01-02T00:00:00Z", "caBundle"]);
+    check(trusts((2026, 2, 1), (2027, 1, 1)), failure, &["whose CA is not valid yet"]);
+    let mut facts = healthy();
+    trusts((2025, 1, 1), (2027, 1, 1))(&mut facts);
+    assert_eq!(problems(&facts), []);
 }
 
 #[test]

@@ -129,6 +129,7 @@ pub(super) fn certificate(standing: watch::Receiver<Standing>, clock: Clock) -> 
         if end.since(now) < (life / EXPIRY_IS_NEAR).min(EXPIRY_IS_NEAR_MAX) {
             lines.push(format!("the serving certificate expires at {end} and has not been renewed"));
         }
+        lines.extend(in_force.weakness(now));
         if lines.is_empty() { Readiness::Ok } else { Readiness::Degraded(lines.join("; ")) }
     };
     Check { name: "certificate", ask: Box::new(ask) }
@@ -185,6 +186,35 @@ mod tests {
     use std::sync::atomic::{AtomicI64, AtomicU32};
 
     use super::*;
+    use crate::serving::Certificate;
+
+    /// A pair in PEM that ends this year.
+    fn pair(year: i32) -> (String, String) {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("a name");
+        (params.not_before, params.not_after) = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(year, 1, 1));
+        (params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem())
+    }
+
+    #[test]
+    fn an_expired_certificate_behind_a_valid_one_degrades_and_does_not_unready() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [file, key_file] = ["tls.crt", "tls.key"].map(|name| folder.path().join(name));
+        let now = Timestamp(1_767_225_600_000);
+        let asked = |ends: &[i32]| {
+            let pairs: Vec<_> = ends.iter().map(|year| pair(*year)).collect();
+            let chain: String = pairs.iter().map(|(certificate, _)| certificate.as_str()).collect();
+            std::fs::write(&file, chain).expect("written");
+            std::fs::write(&key_file, &pairs[0].1).expect("written");
+            let in_force = Some(Arc::new(Certificate::from_files(&file, &key_file).expect("a pair")));
+            let standing = watch::Sender::new(Standing { in_force, ..Standing::default() }).subscribe();
+            (certificate(standing, Clock::from_fn(move || now)).ask)()
+        };
+        assert_eq!(asked(&[2040, 2041]), Readiness::Ok);
+        let Readiness::Degraded(what) = asked(&[2040, 2025]) else { panic!("it is served") };
+        assert!(what.contains("follows the server's own in its chain has expired"), "{what}");
+        assert!(matches!(asked(&[2025, 2040]), Readiness::NotReady(_)));
+    }
 
     #[test]
     fn whoever_asks_how_often_the_targets_are_looked_at_once_a_second() {

@@ -17,6 +17,8 @@ pub use metrics::Metrics;
 pub use secret::SecretWatch;
 pub use self_managed::{Lifetimes, SelfManaged, ServiceName};
 
+use std::fs;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,7 +29,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer;
+use x509_parser::prelude::{FromDer, X509Version};
 
 use crate::model::{Timestamp, excerpt};
 use crate::serving::tls;
@@ -38,8 +40,10 @@ pub struct Certificate {
     key: Arc<CertifiedKey>,
     /// The chain in PEM, for clients that are to trust it.
     pub pem: String,
-    /// The time in which every certificate of the chain is valid; the end is excluded.
+    /// When the server's own certificate, the first of the chain, is valid; the end is excluded.
     pub validity: Range<Timestamp>,
+    /// When the others are. Whether a client needs one of them is not known here.
+    others: Vec<Range<Timestamp>>,
 }
 
 /// PEM text, and what it is called in messages: a file, or a key of a Secret.
@@ -58,6 +62,10 @@ pub enum CertificateError {
     NoCertificate(String),
     #[error("{0} holds no private key in PEM form")]
     NoKey(String),
+    #[error("{0} holds an encrypted private key; expected one without a passphrase, as openssl pkey writes it")]
+    EncryptedKey(String),
+    #[error("{0} holds a certificate of X.509 v1; expected v3, which has the names that clients look for")]
+    FirstVersion(String),
     #[error("{name} holds a certificate that cannot be read: {what}")]
     Malformed { name: String, what: String },
     #[error("the certificate in {certificate} and the key in {key} cannot be used together: {source}")]
@@ -78,6 +86,12 @@ const SELF_SIGNED_LIFETIME: Duration = Duration::from_secs(365 * 86_400);
 
 /// What is made is valid from a while ago: the clocks of a cluster differ. A tenth of its life at most.
 const BACKDATING_MAX: Duration = Duration::from_secs(3600);
+
+/// A chain of ten certificates has a hundredth of it.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// How PEM says that a key is encrypted: PKCS#8, and what OpenSSL wrote before.
+const ENCRYPTED: [&str; 2] = ["-----BEGIN ENCRYPTED PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED"];
 
 // === impl Certificate ===
 
@@ -103,9 +117,9 @@ impl Certificate {
         let made = params.self_signed(&pair)?;
         let key = PrivatePkcs8KeyDer::from(pair.serialize_der());
         let chain = vec![made.der().clone()];
-        let validity = validity(&chain).map_err(|what| CertificateError::Malformed { name: "it".into(), what })?;
+        let (validity, others) = validities(&chain, "it")?;
         let key = certified(chain, key.into()).map_err(CertificateError::MadeUnusable)?;
-        Ok(Self { key, pem: made.pem(), validity })
+        Ok(Self { key, pem: made.pem(), validity, others })
     }
 
     pub(super) fn from_pem(certificate: Part<'_>, key: Part<'_>) -> Result<Self, CertificateError> {
@@ -113,12 +127,11 @@ impl Certificate {
         let chain = chain.ok().filter(|chain| !chain.is_empty());
         let name = || certificate.name.to_owned();
         let chain = chain.ok_or_else(|| CertificateError::NoCertificate(name()))?;
-        let validity = validity(&chain).map_err(|what| CertificateError::Malformed { name: name(), what })?;
-        let private =
-            PrivateKeyDer::from_pem_slice(key.pem).map_err(|_| CertificateError::NoKey(key.name.to_owned()))?;
+        let (validity, others) = validities(&chain, certificate.name)?;
+        let private = PrivateKeyDer::from_pem_slice(key.pem).map_err(|_| no_key(key))?;
         let unusable = |source| CertificateError::Unusable { certificate: name(), key: key.name.to_owned(), source };
         let key = certified(chain, private).map_err(unusable)?;
-        Ok(Self { key, pem: String::from_utf8_lossy(certificate.pem).into_owned(), validity })
+        Ok(Self { key, pem: String::from_utf8_lossy(certificate.pem).into_owned(), validity, others })
     }
 
     /// Whether clients with the same time take it.
@@ -134,6 +147,17 @@ impl Certificate {
             validity if now >= validity.end => Err(CertificateError::Expired { name: name(), end: validity.end }),
             _ => Ok(()),
         }
+    }
+
+    /// What is the matter with the rest of the chain, which keeps nobody from serving it: clients that have the CA in
+    /// another way never look at it.
+    pub fn weakness(&self, now: Timestamp) -> Option<String> {
+        let invalid = self.others.iter().find(|validity| !validity.contains(&now))?;
+        let what = match now < invalid.start {
+            true => format!("is not valid yet: it is valid from {}", invalid.start),
+            false => format!("has expired: it was valid until {}", invalid.end),
+        };
+        Some(format!("a certificate that follows the server's own in its chain {what}; who needs it turns away"))
     }
 
     /// The chain, the server's own certificate first.
@@ -152,8 +176,30 @@ impl std::fmt::Debug for Certificate {
     }
 }
 
+/// Blocks, but never on a pipe or a device: those are refused before they are opened.
 fn read(file: &Path) -> Result<Vec<u8>, CertificateError> {
-    std::fs::read(file).map_err(|source| CertificateError::Read { file: file.to_owned(), source })
+    bytes(file).map_err(|source| CertificateError::Read { file: file.to_owned(), source })
+}
+
+fn bytes(file: &Path) -> io::Result<Vec<u8>> {
+    let metadata = fs::metadata(file)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("expected a regular file, found a folder, pipe or device"));
+    }
+    if metadata.len() > FILE_BYTES_MAX {
+        return Err(io::Error::other(format!("it has more than {FILE_BYTES_MAX} bytes")));
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(file)?.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn no_key(key: Part<'_>) -> CertificateError {
+    let text = String::from_utf8_lossy(key.pem);
+    match ENCRYPTED.iter().any(|mark| text.contains(mark)) {
+        true => CertificateError::EncryptedKey(key.name.to_owned()),
+        false => CertificateError::NoKey(key.name.to_owned()),
+    }
 }
 
 /// Checks that key and certificate belong together.
@@ -164,17 +210,27 @@ fn certified(
     CertifiedKey::from_der(chain, key, &tls::provider()).map(Arc::new)
 }
 
-/// When all of these are valid, or why one of them cannot be read.
-fn validity(chain: &[CertificateDer<'_>]) -> Result<Range<Timestamp>, String> {
-    let mut all = Timestamp(i64::MIN)..Timestamp(i64::MAX);
-    for certificate in chain {
-        let (_, certificate) = X509Certificate::from_der(certificate).map_err(|error| excerpt(&error))?;
+/// When the first of these is valid, and when each of the others; or why one of them cannot be used.
+fn validities(
+    chain: &[CertificateDer<'_>],
+    name: &str,
+) -> Result<(Range<Timestamp>, Vec<Range<Timestamp>>), CertificateError> {
+    let malformed = |what| CertificateError::Malformed { name: name.to_owned(), what };
+    let mut read = Vec::with_capacity(chain.len());
+    for der in chain {
+        let (_, certificate) = X509Certificate::from_der(der).map_err(|error| malformed(excerpt(&error)))?;
+        if read.is_empty() && certificate.version() != X509Version::V3 {
+            return Err(CertificateError::FirstVersion(name.to_owned()));
+        }
         let validity = certificate.validity();
-        all.start = all.start.max(at_second(validity.not_before.timestamp()));
         // Valid during the last second itself, says RFC 5280; a second less harms nobody.
-        all.end = all.end.min(at_second(validity.not_after.timestamp()));
+        read.push(at_second(validity.not_before.timestamp())..at_second(validity.not_after.timestamp()));
     }
-    Ok(all)
+    if read.is_empty() {
+        return Err(CertificateError::NoCertificate(name.to_owned()));
+    }
+    let own = read.remove(0);
+    Ok((own, read))
 }
 
 /// From a while ago until `end`.

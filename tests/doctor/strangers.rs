@@ -7,6 +7,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 use super::impostor::{Answer, Impostor};
+use super::short_lived::ShortLived;
 use super::{doctor_at, kubeconfig};
 
 /// What it writes about whatever answers at an address.
@@ -20,7 +21,7 @@ async fn examined(url: &str, more: &[&str]) -> Output {
 }
 
 /// The code and the report as JSON.
-async fn report(impostor: &Impostor, more: &[&str]) -> (i32, Value) {
+pub async fn report(impostor: &Impostor, more: &[&str]) -> (i32, Value) {
     let output = examined(&impostor.url, &[&["-o", "json"], more].concat()).await;
     let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     (output.status.code().expect("a code"), report)
@@ -54,11 +55,16 @@ async fn what_is_no_kube_apiserver_is_said_in_one_line_and_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_for_tls_that_speaks_none_is_told_from_one_that_is_away() {
+async fn a_server_that_speaks_no_tls_and_one_that_nobody_knows_are_told() {
     let plain = Impostor::with(Answer::Noise).await;
     let output = examined(&plain.url.replace("http:", "https:"), &[]).await;
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(2) && said.contains("does not speak TLS"), "{said}");
+    assert!(output.status.code() == Some(2) && said.contains("what answers there does not speak TLS ("), "{said}");
+    let (stranger, _serving) = ShortLived::authority(-3600..3600).serve().await;
+    let output = examined(&format!("https://{stranger}"), &[]).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let words = "its certificate is signed by another CA than the one to go by (";
+    assert!(output.status.code() == Some(2) && said.contains(words), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,19 +16,28 @@ const SELF_MANAGED: [&str; 2] = ["--tls-self-managed-secret", SECRET];
 const CLIENTS: usize = 4;
 
 /// A control plane with an empty Secret, and a Plimsoll that keeps it.
-async fn self_managed(more: &[&str]) -> (Arc<ControlPlane>, Certified) {
+async fn self_managed() -> (Arc<ControlPlane>, Certified) {
+    let cluster = with_empty_secret().await;
+    let plimsoll = cluster.certified(&SELF_MANAGED).await;
+    (cluster.clone(), trusted(&cluster, plimsoll).await)
+}
+
+async fn with_empty_secret() -> Arc<ControlPlane> {
     let cluster = ControlPlane::start_api().await;
     cluster.permit_certificates().await;
     cluster.write_secret(&json!({})).await;
-    let plimsoll = cluster.certified(&[&SELF_MANAGED, more].concat()).await;
+    cluster
+}
+
+async fn trusted(cluster: &ControlPlane, plimsoll: Certified) -> Certified {
     cluster.register(&plimsoll).await;
     cluster.all_trust_the_secret().await;
-    (cluster, plimsoll)
+    plimsoll
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_an_empty_secret_the_api_services_become_available_and_stay_so_whatever_is_done_to_them() {
-    let (cluster, plimsoll) = self_managed(&[]).await;
+    let (cluster, plimsoll) = self_managed().await;
     plimsoll.says("/readyz?verbose", &["[+]certificate ok"]).await;
     let [first, second, third] = NAMES;
     let wanted = cluster.bundle(first).await;
@@ -55,7 +64,7 @@ async fn from_an_empty_secret_the_api_services_become_available_and_stay_so_what
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ca_bundle_that_somebody_applies_is_theirs_until_they_give_it_back() {
-    let (cluster, plimsoll) = self_managed(&[]).await;
+    let (cluster, plimsoll) = self_managed().await;
     let [first, second, third] = NAMES;
     let theirs = cluster.authority_pem().to_owned();
     // By server-side apply, as from one way to a certificate to another; by the annotation that cert-manager goes by.
@@ -87,7 +96,7 @@ async fn a_ca_bundle_that_somebody_applies_is_theirs_until_they_give_it_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ca_bundle_that_is_changed_again_and_again_is_mended_ever_less_often_and_that_is_said() {
-    let (cluster, plimsoll) = self_managed(&[]).await;
+    let (cluster, plimsoll) = self_managed().await;
     let (wanted, started) = (cluster.in_secret("ca.crt").await, Instant::now());
     for _ in 0..4 {
         cluster.patch_api_service(NAMES[0], r#"{"spec":{"caBundle":"anVuaw=="}}"#).await;
@@ -102,7 +111,7 @@ async fn a_ca_bundle_that_is_changed_again_and_again_is_mended_ever_less_often_a
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_with_a_clock_of_its_own_writes_nothing_and_says_so() {
-    let (cluster, plimsoll) = self_managed(&[]).await;
+    let (cluster, plimsoll) = self_managed().await;
     let version = async || cluster.get(NAMESPACE, "v1/Secret", SECRET).await["metadata"]["resourceVersion"].clone();
     let before = version().await;
     for days in [-40, 40, 4000] {
@@ -136,7 +145,7 @@ async fn a_replica_with_a_clock_of_its_own_writes_nothing_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_that_is_emptied_deleted_or_damaged_costs_no_request() {
-    let (cluster, plimsoll) = self_managed(&[]).await;
+    let (cluster, plimsoll) = self_managed().await;
     let load = cluster.load(&plimsoll, CLIENTS);
     let authorities = cluster.in_secret("ca.crt").await;
     let all = r#"[{"op":"remove","path":"/data"}]"#;
@@ -172,21 +181,31 @@ async fn a_secret_that_is_emptied_deleted_or_damaged_costs_no_request() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificates_and_authorities_change_under_load_without_a_failed_request() {
     // An authority is succeeded after 25 s, and a certificate renewed after 12 s.
-    let lives = ["--tls-certificate-lifetime", "20s", "--tls-ca-lifetime", "65s"];
-    let (cluster, plimsoll) = self_managed(&lives).await;
+    let lifetimes = Lifetimes { certificate: Duration::from_secs(20), authority: Duration::from_secs(65) };
+    let cluster = with_empty_secret().await;
+    let plimsoll = trusted(&cluster, cluster.certified_for(lifetimes).await).await;
     let (load, started) = (cluster.load(&plimsoll, CLIENTS), Instant::now());
-    let done = |what: &str| plimsoll.output().matches(what).count();
-    let (switched, renewed) = ("has signed the serving certificate", "the serving certificate was renewed");
-    let pruned = "authorities that have ended were removed";
-    while done(switched) < 2 || done(renewed) < 2 || done(pruned) < 1 {
-        assert!(started.elapsed() < Duration::from_secs(180), "{}", plimsoll.output());
+    let (mut bundles, mut certificates) = (Vec::<String>::new(), Vec::<String>::new());
+    let is_done = |bundles: &[String], certificates: &[String]| {
+        let is_gone = bundles.last().is_some_and(|last| !last.contains(&bundles[0]));
+        bundles.len() >= 4 && certificates.len() >= 5 && is_gone
+    };
+    // The first authority, with its successor, with the one after that, and without itself when it has ended.
+    while !is_done(&bundles, &certificates) {
+        assert!(started.elapsed() < Duration::from_secs(180), "{bundles:?}");
+        for (seen, key) in [(&mut bundles, "ca.crt"), (&mut certificates, "tls.crt")] {
+            let found = cluster.in_secret(key).await;
+            if seen.last() != Some(&found) {
+                seen.push(found);
+            }
+        }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let (forwarded, connected, failures) = load.end().await;
     println!(
-        "{} renewals and {} changes of the authority in {:?}: {forwarded} forwarded and {connected} direct requests, {} failed",
-        done(renewed),
-        done(switched),
+        "{} certificates and {} bundles in {:?}: {forwarded} forwarded and {connected} direct requests, {} failed",
+        certificates.len(),
+        bundles.len(),
         started.elapsed(),
         failures.len(),
     );
@@ -285,7 +304,7 @@ async fn trust(cluster: &ControlPlane) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_api_server_what_is_there_is_served_and_afterwards_all_goes_on() {
-    let (cluster, plimsoll) = self_managed(&[]).await;
+    let (cluster, plimsoll) = self_managed().await;
     let bundle = cluster.in_secret("ca.crt").await;
     cluster.stop_apiserver();
     plimsoll.says("/readyz?verbose", &["[!]certificate degraded", "cannot be read"]).await;

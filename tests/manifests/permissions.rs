@@ -126,6 +126,7 @@ async fn people_view_the_pages_and_metrics_that_they_were_given_and_change_nothi
         ("operator", "get /metrics", true),
         ("operator", "get /status", true),
         ("operator", "get /status/targets", true),
+        ("operator", "get /readyz/certificate", true),
         ("operator", "post /metrics", false),
         ("operator", "get /debug/pprof", false),
         ("operator", "list pods in agents", false),
@@ -135,6 +136,7 @@ async fn people_view_the_pages_and_metrics_that_they_were_given_and_change_nothi
         ("developer", "delete pods.custom.metrics.k8s.io in agents", false),
         ("developer", "get /metrics", false),
         ("developer", "get /status/targets", false),
+        ("developer", "get /readyz/certificate", false),
         // Each cluster has these of itself; no manifest grants them.
         (AUTOSCALER, "get pods.custom.metrics.k8s.io in agents", true),
         (AUTOSCALER, "list queue_length.external.metrics.k8s.io in agents", true),

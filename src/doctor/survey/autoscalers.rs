@@ -15,15 +15,16 @@ use tokio::time::Instant;
 use super::{CONCURRENT, Survey};
 use crate::api::CUSTOM_GROUP;
 use crate::config::one_line;
-use crate::doctor::facts::{Asked, Autoscaler, Plurals, Reading};
+use crate::doctor::certificate::is_name;
+use crate::doctor::facts::{Asked, Autoscaler, Gap, Plurals, Reading};
 use crate::doctor::inquiry::{self, Asker, Inquiry};
 use crate::doctor::patience::Patience;
-use crate::doctor::question::{self, Denial};
+use crate::doctor::question::{self, Cause, Denial};
 use crate::model::GroupResource;
 
 /// What the metrics of all autoscalers are asked with.
 struct Way {
-    version: Asked<String>,
+    version: Result<String, Gap>,
     plurals: Plurals,
     patience: Patience,
 }
@@ -78,7 +79,7 @@ impl Survey<'_> {
     }
 
     /// The version of the custom metrics API that the controller asks for.
-    async fn version(&self) -> Asked<String> {
+    async fn version(&self) -> Result<String, Gap> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Group {
@@ -91,16 +92,16 @@ impl Survey<'_> {
         }
         let path = format!("/apis/{CUSTOM_GROUP}");
         let body = question::text(&self.client, &path).await.map_err(|denial| match denial.is_absence() {
-            true => format!("no custom metrics API ({CUSTOM_GROUP}) registered"),
-            false => denial.message,
+            true => Gap::Real(format!("no custom metrics API ({CUSTOM_GROUP}) registered")),
+            false => denial.gap(),
         })?;
-        let group: Group = serde_json::from_str(&body).map_err(|error| one_line(&error))?;
+        let group: Group = serde_json::from_str(&body).map_err(|error| Gap::Late(one_line(&error)))?;
         let named = group.preferred_version.iter().chain(&group.versions).map(|version| version.version.as_str());
         let known = named.into_iter().find(|version| VERSIONS.contains(version));
-        known.map(str::to_owned).ok_or_else(|| "no known available metric versions found".to_owned())
+        known.map(str::to_owned).ok_or_else(|| Gap::Real("no known available metric versions found".into()))
     }
 
-    async fn kinds(&self, api_version: &str) -> Asked<BTreeMap<String, String>> {
+    async fn kinds(&self, api_version: &str) -> Result<BTreeMap<String, String>, Gap> {
         #[derive(Deserialize)]
         struct Resources {
             resources: Vec<Resource>,
@@ -111,14 +112,13 @@ impl Survey<'_> {
             kind: String,
         }
         let root = if api_version.contains('/') { "apis" } else { "api" };
-        let unknown = || format!("the API has no version {}", one_line(&api_version));
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'/');
-        if !api_version.bytes().all(is_plain) || api_version.split('/').count() > 2 {
+        let unknown = || Gap::Real(format!("the API has no version {}", one_line(&api_version)));
+        if api_version.split('/').count() > 2 || !api_version.split('/').all(is_name) {
             return Err(unknown());
         }
         let body = question::text(&self.client, &format!("/{root}/{api_version}")).await;
-        let body = body.map_err(|denial| if denial.is_absence() { unknown() } else { denial.message })?;
-        let list: Resources = serde_json::from_str(&body).map_err(|error| one_line(&error))?;
+        let body = body.map_err(|denial| if denial.is_absence() { unknown() } else { denial.gap() })?;
+        let list: Resources = serde_json::from_str(&body).map_err(|error| Gap::Late(one_line(&error)))?;
         // A name with a slash is a part of another resource.
         let whole = list.resources.into_iter().filter(|resource| !resource.name.contains('/'));
         Ok(whole.map(|resource| (resource.kind, resource.name)).collect())
@@ -136,32 +136,34 @@ impl Survey<'_> {
         let selector = selector(&scale);
         let has_pods = match &selector {
             Ok(selector) => self.has_pods(&namespace, selector, way).await,
-            Err(why) => Err(why.clone()),
+            Err(why) => Err(why.to_string()),
         };
-        let version = way.version.as_deref().map_err(String::as_str);
-        let pods = selector.as_deref().map_err(String::as_str);
+        let (version, pods) = (way.version.as_deref(), selector.as_deref());
         let asker = Asker { namespace: &namespace, version, pods, plurals: &way.plurals };
         let mut readings = Vec::with_capacity(specs.len());
         for spec in &specs {
             readings.push(match asker.ask(spec) {
                 Ok(None) => Reading::Elsewhere,
                 Ok(Some(inquiry)) => self.reading(inquiry, way).await,
-                Err(message) => Reading::Refused { level: spec.type_.clone(), message },
+                Err(gap) => Reading::of_gap(spec.type_.clone(), gap),
             });
         }
+        let scale = scale.map_err(|gap| gap.to_string());
         Autoscaler { object, scale, has_pods, readings }
     }
 
-    async fn scale(&self, object: &HorizontalPodAutoscaler, namespace: &str, way: &Way) -> Asked<Option<Scale>> {
-        let target = &object.spec.as_ref().ok_or("it has no spec")?.scale_target_ref;
+    async fn scale(&self, object: &HorizontalPodAutoscaler, namespace: &str, way: &Way) -> Result<Option<Scale>, Gap> {
+        let spec = object.spec.as_ref().ok_or_else(|| Gap::Real("it has no spec".into()))?;
+        let target = &spec.scale_target_ref;
         let version = target.api_version.as_deref().unwrap_or("v1");
         let resource: GroupResource = way.plurals.resource(version, &target.kind)?;
         let root = if version.contains('/') { "apis" } else { "api" };
-        let path = format!("/{root}/{version}/namespaces/{namespace}/{}/{}/scale", resource.resource, target.name);
-        match self.patiently(&path, way).await? {
-            Ok(body) => serde_json::from_str(&body).map(Some).map_err(|error| one_line(&error)),
+        let name = inquiry::segment(&target.name);
+        let path = format!("/{root}/{version}/namespaces/{namespace}/{}/{name}/scale", resource.resource);
+        match self.patiently(&path, way).await.map_err(Gap::Late)? {
+            Ok(body) => serde_json::from_str(&body).map(Some).map_err(|error| Gap::Late(one_line(&error))),
             Err(denial) if denial.is_absence() => Ok(None),
-            Err(denial) => Err(denial.message),
+            Err(denial) => Err(denial.gap()),
         }
     }
 
@@ -184,6 +186,10 @@ impl Survey<'_> {
                 Err(message) => Reading::Refused { level, message },
             },
             Err(denial) if denial.is_of_the_user() => Reading::Unasked { level, why: denial.message },
+            // Who hangs behind the kube-apiserver serves nothing; what breaks off before it says nothing of that.
+            Err(denial) if matches!(denial.cause, Cause::Unconnected | Cause::Late) => {
+                Reading::Late { level, why: denial.message }
+            }
             Err(denial) => Reading::Refused { level, message: denial.message },
         }
     }
@@ -195,7 +201,7 @@ impl Survey<'_> {
     async fn patiently(&self, path: &str, way: &Way) -> Asked<Result<String, Denial>> {
         way.patience.ask(path, Instant::now())?;
         let answer = question::text(&self.client, path).await;
-        if matches!(&answer, Err(denial) if !matches!(denial.cause, question::Cause::Status(_))) {
+        if answer.as_ref().is_err_and(|denial| denial.cause.is_silence()) {
             way.patience.silence(path);
         }
         Ok(answer)
@@ -210,10 +216,11 @@ fn api_versions(object: &HorizontalPodAutoscaler) -> Vec<String> {
     references.map(|reference| reference.api_version.clone().unwrap_or_else(|| "v1".into())).collect()
 }
 
-fn selector(scale: &Asked<Option<Scale>>) -> Asked<String> {
-    let scale = scale.as_ref().map_err(Clone::clone)?.as_ref().ok_or("what it scales does not exist")?;
+fn selector(scale: &Result<Option<Scale>, Gap>) -> Result<String, Gap> {
+    let absent = || Gap::Real("what it scales does not exist".into());
+    let scale = scale.as_ref().map_err(Clone::clone)?.as_ref().ok_or_else(absent)?;
     let text = scale.status.as_ref().and_then(|status| status.selector.as_deref()).unwrap_or_default();
     let read = crate::model::selector::Selector::parse(text);
     read.map(|selector| selector.to_string())
-        .map_err(|error| one_line(&format_args!("the selector of its scale: {error}")))
+        .map_err(|error| Gap::Real(one_line(&format_args!("the selector of its scale: {error}"))))
 }

@@ -76,7 +76,7 @@ impl CurrentCertificate {
             Ok(certificate)
         });
         match offered {
-            Ok(certificate) => self.take(name, certificate),
+            Ok(certificate) => self.take(name, certificate, now),
             Err(why) => self.refuse(why),
         }
     }
@@ -95,7 +95,7 @@ impl CurrentCertificate {
         });
     }
 
-    fn take(&self, name: &str, certificate: Certificate) {
+    fn take(&self, name: &str, certificate: Certificate, now: Timestamp) {
         self.0.standing.send_if_modified(|standing| {
             let recovered = standing.refused.take().is_some();
             if standing.in_force.as_ref().is_some_and(|in_force| in_force.is_same(&certificate)) {
@@ -105,6 +105,9 @@ impl CurrentCertificate {
                 return recovered;
             }
             tracing::info!(until = %certificate.validity.end, "serving certificate taken up from {name}");
+            if let Some(weakness) = certificate.weakness(now) {
+                tracing::warn!("{name}: {weakness}");
+            }
             self.0.metrics.taken_up(&certificate);
             standing.in_force = Some(Arc::new(certificate));
             true

@@ -51,7 +51,12 @@ impl FileWatch {
                 _ = ticks.tick() => {}
             }
             let (certificate, key) = (self.certificate.clone(), self.key.clone());
-            match tokio::task::spawn_blocking(move || look(&certificate, &key)).await {
+            let looked = tokio::select! {
+                looked = tokio::task::spawn_blocking(move || look(&certificate, &key)) => looked,
+                // A file system that hangs keeps its thread, and nothing else.
+                () = shutdown.cancelled() => return,
+            };
+            match looked {
                 Ok(look) => last = Some(self.judge(look, last)),
                 Err(error) => match error.try_into_panic() {
                     Ok(panic) => std::panic::resume_unwind(panic),

@@ -2,25 +2,38 @@
 //! once; one of them is behind the APIServices.
 
 use std::net::{SocketAddr, SocketAddrV4};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::ByteString;
+use kube::config::Kubeconfig;
+use plimsoll::clock::Clock;
+use plimsoll::server::{self, CertificateSource, Options};
+use plimsoll::serving::{Lifetimes, Limits};
 use serde_json::Value;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::egress::Routes;
 use super::programs::{guarded, plimsoll};
 use super::{ControlPlane, eventually, last_lines};
+use crate::harness::install_crypto;
 use crate::harness::program::Program;
 
 /// A Plimsoll of its own. Dropped, it ends.
 pub struct Certified {
     pub address: SocketAddr,
-    program: Program,
+    host: Host,
     identity: String,
+}
+
+/// What it runs in.
+enum Host {
+    Process(Program),
+    /// This process, as long as the task is there.
+    Here(JoinSet<()>),
 }
 
 /// Clients that ask without a pause until they are told to end.
@@ -72,8 +85,34 @@ impl ControlPlane {
         let mut command = guarded(&plimsoll());
         command.args(["serve", "--listen", &address.to_string(), "--config"]).arg(config).args(flags);
         command.env("KUBECONFIG", self.account());
-        let program = Program::start(command);
-        let certified = Certified { address, program, identity: premises.front_proxy_identity() };
+        self.answering(address, Host::Process(Program::start(command))).await
+    }
+
+    /// Starts one in this process that makes certificates which live so short that a test sees many of them: the command
+    /// line does not give them.
+    pub async fn certified_for(&self, lifetimes: Lifetimes) -> Certified {
+        install_crypto();
+        let network = &self.premises.network;
+        let kubeconfig = Kubeconfig::read_from(self.account()).expect("a kubeconfig");
+        let service = format!("{NAMESPACE}/plimsoll").parse().expect("a Service");
+        let options = Options {
+            config: plimsoll::config::read(CONFIG, Path::new("plimsoll.yaml")).expect("a good configuration"),
+            config_file: None,
+            address: SocketAddr::from((network.node(), network.free_port())),
+            certificate: CertificateSource::SelfManaged { secret: SECRET.into(), service, lifetimes },
+            kubernetes: Some(kubeconfig.try_into().expect("complete")),
+            limits: Limits::default(),
+            drain_timeout: Duration::from_secs(2),
+            clock: Clock::system(),
+        };
+        let running = server::start(options, CancellationToken::new()).await.expect("it starts");
+        let (address, mut tasks) = (running.address, JoinSet::new());
+        tasks.spawn(async move { running.wait().await.expect("it runs on") });
+        self.answering(address, Host::Here(tasks)).await
+    }
+
+    async fn answering(&self, address: SocketAddr, host: Host) -> Certified {
+        let certified = Certified { address, host, identity: self.premises.front_proxy_identity() };
         drop(eventually("Plimsoll answers", || certified.get("/livez", None), Result::is_ok).await);
         certified
     }
@@ -230,16 +269,19 @@ impl Certified {
         drop(eventually(&format!("{path} says {words:?}"), || ask(self.address, "", path, None), has).await);
     }
 
-    /// Everything it has said.
+    /// Everything that its process has said.
     pub fn output(&self) -> String {
-        self.program.output()
+        match &self.host {
+            Host::Process(program) => program.output(),
+            Host::Here(tasks) => format!("it runs here, with {} tasks", tasks.len()),
+        }
     }
 }
 
 impl Drop for Certified {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("--- plimsoll at {}\n{}", self.address, last_lines(&self.program));
+        if let (true, Host::Process(program)) = (std::thread::panicking(), &self.host) {
+            eprintln!("--- plimsoll at {}\n{}", self.address, last_lines(program));
         }
     }
 }

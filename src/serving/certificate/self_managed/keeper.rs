@@ -59,15 +59,16 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// Where somebody undoes each write: as often as a controller that sets things right looks at them.
 const CONTEST: Limits = Limits { pause_max: Duration::from_secs(300), calm: Duration::from_secs(900) };
 
+/// However short the lives are: with less, who undoes each write would have no end of them.
+const PAUSE_FLOOR: Duration = WRITE_INTERVAL.saturating_mul(2);
+
 // === impl Keeper ===
 
 impl<'a> Keeper<'a> {
     pub(super) fn new(given: &'a SelfManaged, watches: &'a Watches) -> Self {
         let schedule = given.lifetimes.schedule();
         let (read, remembered, announced_since, failure) = (None, None, None, None);
-        // The same step is due again after most of a certificate's life: with short ones the calm is short.
-        let life = given.lifetimes.certificate;
-        let limits = Limits { pause_max: CONTEST.pause_max.min(life / 10), calm: CONTEST.calm.min(life / 3) };
+        let limits = limits(given.lifetimes.certificate);
         let count = watches.api_services.len();
         let bundles = (0..count).map(|_| Pace::new(CONTEST)).collect();
         let (steps, rivals, next_write) = (Pace::new(limits), vec![None; count], Instant::now());
@@ -326,5 +327,27 @@ impl<'a> Keeper<'a> {
         };
         self.given.metrics.written(resource, written);
         result
+    }
+}
+
+/// Of the steps: the same is due again after most of a certificate's life, so with short ones the calm is short.
+fn limits(life: Duration) -> Limits {
+    Limits {
+        pause_max: CONTEST.pause_max.min(life / 10).max(PAUSE_FLOOR),
+        calm: CONTEST.calm.min(life / 3).max(PAUSE_FLOOR * 3),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_lives_do_not_make_writes_more_frequent_than_every_two_seconds() {
+        for (life, pause) in [(1, 2_000), (30_000, 3_000), (86_400_000, 300_000)] {
+            let Limits { pause_max, calm } = limits(Duration::from_millis(life));
+            assert_eq!(pause_max, Duration::from_millis(pause), "{life}");
+            assert!(calm > pause_max, "{calm:?}");
+        }
     }
 }
