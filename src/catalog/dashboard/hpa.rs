@@ -7,7 +7,8 @@ use crate::catalog::dashboard::{Annotation, Color, Column, Dashboard, Link, Meas
 /// Labels that tell the metrics of one autoscaler apart: it may ask for one metric with two selectors.
 const METRIC: &str = "type, metric, object, selector";
 
-const LEGEND: &str = "{{metric}} {{object}} {{selector}}";
+/// Made of these, since a label that is empty is none; each series is named by it.
+const LEGEND: &str = "{{of}}";
 
 /// Replicas of Plimsoll expose the same autoscalers; they are counted once.
 const HPA: &str = "max by (hpa_namespace, hpa)";
@@ -66,6 +67,11 @@ fn missing() -> Panel {
         .thresholds(Thresholds::always(Color::Good).then(1.0, Color::Critical))
 }
 
+/// With what tells it apart as one label.
+fn named(query: &str) -> String {
+    format!(r#"label_join({query}, "of", " ", "metric", "object", "selector")"#)
+}
+
 /// What Plimsoll answers; of CPU and memory, which others answer, what the autoscaler saw.
 fn of_target() -> String {
     let of = |what: &str| format!("max by ({METRIC}) (plimsoll_hpa_metric_{what} / plimsoll_hpa_metric_target)");
@@ -88,13 +94,13 @@ fn ratio() -> Panel {
                        and they are removed only when all are below the lower one.";
     Panel::lines("Metrics as share of their targets", description)
         .measured(Measure::Share)
-        .query(of_target(), LEGEND)
+        .query(named(&of_target()), LEGEND)
         .thresholds(Thresholds::always(Color::Measured).then(0.9, Color::Good).then(1.1, Color::Warning))
         .size(12, 9)
 }
 
 fn values() -> Panel {
-    let of = |what: &str| format!("max by ({METRIC}) (plimsoll_hpa_metric_{what})");
+    let of = |what: &str| named(&format!("max by ({METRIC}) (plimsoll_hpa_metric_{what})"));
     let description = "What Plimsoll answers now, what the autoscaler says it saw, and what it aims at; per pod where the \
                        target is an average. CPU and memory come from elsewhere, and have no value here.";
     Panel::lines("Value, seen and target", description)
@@ -108,7 +114,7 @@ fn ages() -> Panel {
                        to grow when the sample is too old to be used and the value is gone.";
     Panel::lines("Age of the values", description)
         .measured(Measure::Seconds)
-        .query(format!("max by ({METRIC}) (plimsoll_hpa_metric_age_seconds)"), LEGEND)
+        .query(named(&format!("max by ({METRIC}) (plimsoll_hpa_metric_age_seconds)")), LEGEND)
         .thresholds(too_old())
 }
 
@@ -151,7 +157,7 @@ fn conditions() -> Panel {
 
 fn available() -> Panel {
     Panel::timeline("Metrics available", "Whether Plimsoll had a value of each metric that the autoscaler asks for.")
-        .query(format!("max by ({METRIC}) (plimsoll_hpa_metric_available)"), LEGEND)
+        .query(named(&format!("max by ({METRIC}) (plimsoll_hpa_metric_available)")), LEGEND)
         .states(&YES_OR_NO)
         .size(12, 7)
 }
