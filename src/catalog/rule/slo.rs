@@ -72,7 +72,7 @@ const BURNS: [Burn; 4] = [
 ];
 
 /// Requests that have to be lost in the long window. Of few requests one is a large share, and no reason to wake anybody.
-/// They are counted, not extrapolated: rates of 5 minutes at every fifth minute overlap nowhere and have no gap between them,
+/// They are counted, not extrapolated: a rate of 5 minutes, taken every minute and for one minute each, has every request once,
 /// whatever the interval of evaluation, and a window that reaches back before a service was there has nothing there.
 const LOST_MIN: u32 = 10;
 
@@ -103,7 +103,7 @@ impl Burn {
         let limit = decimal(factor * budget, 4);
         let query = format!(
             "{level}:{bad}:ratio_rate{long} > {limit} and {level}:{bad}:ratio_rate{short} > {limit} \
-             and sum_over_time({level}:{bad}:rate5m[{long}:5m]) * 300 >= {LOST_MIN}"
+             and sum_over_time({level}:{bad}:rate5m[{long}:1m]) * 60 >= {LOST_MIN}"
         );
         Condition::of(*severity, query, *wait).with("long", *long).with("short", *short)
     }
