@@ -100,8 +100,9 @@ pub fn missing_version(changes: &[Change], old: &Version, new: &Version) -> Opti
 // === impl Changes ===
 
 impl Changes {
-    fn add(&mut self, class: Class, what: String) {
-        self.0.push(Change { class, what: printable(&what) });
+    fn add(&mut self, class: Class, mut what: String) {
+        what = printable(&what);
+        self.0.push(Change { class, what });
     }
 
     fn names(&mut self, kind: &str, old: &BTreeSet<String>, new: &BTreeSet<String>) {

@@ -10,7 +10,7 @@ use axum::response::Response;
 
 use crate::serving::authentication::{Authentication, Shown, User};
 use crate::serving::authorization::Authorization;
-use crate::serving::rate_limits::RateLimits;
+use crate::serving::rate_limits::{self, RateLimits};
 
 /// All that stands before the router in a cluster. Clones share it.
 #[derive(Clone)]
@@ -40,7 +40,7 @@ impl Gate {
     async fn admit(&self, request: &mut Request) -> Result<(), Box<Response>> {
         let Steps { limits, authentication, authorization } = &*self.0;
         let shown = authentication.take(request);
-        limits.recognize(request);
+        rate_limits::recognize(request);
         let user = match authentication.known(&shown) {
             Some(user) => user,
             None => self.find(shown, request).await?,

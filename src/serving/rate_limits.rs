@@ -67,6 +67,15 @@ fn ends(request: &Request) -> Option<(&Origin, &Peer)> {
     Some((extensions.get()?, extensions.get()?))
 }
 
+/// Tells the connection of a request that it is the front proxy's, where it is.
+pub(super) fn recognize(request: &Request) {
+    if let Some((origin, peer)) = ends(request)
+        && peer.is_front_proxy()
+    {
+        origin.promote(Standing::FrontProxy);
+    }
+}
+
 /// Whole seconds, so that who waits for them has waited long enough.
 fn seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
@@ -97,15 +106,6 @@ impl RateLimits {
             origin.spend();
             Box::new((self.answer)(too_many))
         })
-    }
-
-    /// Tells the connection where it comes from the front proxy.
-    pub(super) fn recognize(&self, request: &Request) {
-        if let Some((origin, peer)) = ends(request)
-            && peer.is_front_proxy()
-        {
-            origin.promote(Standing::FrontProxy);
-        }
     }
 
     /// Behind authentication: counts the requests of a user, and tells the connection whom it belongs to.

@@ -11,7 +11,7 @@ use k8s_openapi::ByteString;
 use kube::config::Kubeconfig;
 use plimsoll::clock::Clock;
 use plimsoll::server::{self, CertificateSource, Options};
-use plimsoll::serving::{Lifetimes, Limits};
+use plimsoll::serving::{Lifetimes, Limits, ServiceName};
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 use super::egress::Routes;
 use super::programs::{guarded, plimsoll};
 use super::{ControlPlane, eventually, last_lines};
-use crate::harness::install_crypto;
 use crate::harness::program::Program;
 
 /// A Plimsoll of its own. Dropped, it ends.
@@ -91,15 +90,16 @@ impl ControlPlane {
     /// Starts one in this process that makes certificates which live so short that a test sees many of them: the command
     /// line does not give them.
     pub async fn certified_for(&self, lifetimes: Lifetimes) -> Certified {
-        install_crypto();
+        drop(rustls::crypto::ring::default_provider().install_default());
         let network = &self.premises.network;
         let kubeconfig = Kubeconfig::read_from(self.account()).expect("a kubeconfig");
-        let service = format!("{NAMESPACE}/plimsoll").parse().expect("a Service");
+        let service: ServiceName = format!("{NAMESPACE}/plimsoll").parse().expect("a Service");
         let options = Options {
             config: plimsoll::config::read(CONFIG, Path::new("plimsoll.yaml")).expect("a good configuration"),
             config_file: None,
             address: SocketAddr::from((network.node(), network.free_port())),
-            certificate: CertificateSource::SelfManaged { secret: SECRET.into(), service, lifetimes },
+            certificate: CertificateSource::SelfManaged { secret: SECRET.into(), service: service.clone(), lifetimes },
+            service,
             kubernetes: Some(kubeconfig.try_into().expect("complete")),
             limits: Limits::default(),
             drain_timeout: Duration::from_secs(2),
