@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 use super::egress::Routes;
 use super::programs::{guarded, plimsoll};
 use super::{ControlPlane, eventually, last_lines};
-use crate::harness::install_crypto;
 use crate::harness::program::Program;
 
 /// A Plimsoll of its own. Dropped, it ends.
@@ -91,7 +90,8 @@ impl ControlPlane {
     /// Starts one in this process that makes certificates which live so short that a test sees many of them: the command
     /// line does not give them.
     pub async fn certified_for(&self, lifetimes: Lifetimes) -> Certified {
-        install_crypto();
+        // Another test may have been first.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let network = &self.premises.network;
         let kubeconfig = Kubeconfig::read_from(self.account()).expect("a kubeconfig");
         let service = format!("{NAMESPACE}/plimsoll").parse().expect("a Service");
