@@ -60,7 +60,7 @@ async fn a_server_that_speaks_no_tls_and_one_that_nobody_knows_are_told() {
     let output = examined(&plain.url.replace("http:", "https:"), &[]).await;
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(2) && said.contains("what answers there does not speak TLS ("), "{said}");
-    let (stranger, _serving) = ShortLived::authority(-3600..3600).serve().await;
+    let (stranger, _serving) = ShortLived::authority(-3600..3600).sign(-3600..3600).serve().await;
     let output = examined(&format!("https://{stranger}"), &[]).await;
     let said = String::from_utf8_lossy(&output.stderr);
     let words = "its certificate is signed by another CA than the one to go by (";
