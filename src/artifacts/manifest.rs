@@ -165,7 +165,7 @@ impl Manifest {
     }
 
     /// What it says of these files and is not so. What is derived from files is part of the format: another way to derive it is
-    /// another [`SCHEMA_VERSION`].
+    /// another `SCHEMA_VERSION`.
     ///
     /// # Errors
     /// When a file cannot be read.
