@@ -2,6 +2,8 @@
 
 CARGO ?= cargo
 TIME ?= 60
+# Of the tests at a time: most of them wait for something most of the time.
+THREADS ?= $(shell echo $$((2 * $$(nproc))))
 
 .PHONY: run cluster image static test screenshots fuzz bench lint setup clean help
 
@@ -20,7 +22,7 @@ static: setup ## The static binary and the files of the image, for the tests
 	PROFILE=plain ./deploy/docker/build "$${CARGO_TARGET_DIR:-target}/tmp/builder/image"
 
 test: setup lint static ## Install what the tests need and run everything
-	$(CARGO) test --lib --test tests
+	$(CARGO) test --lib --test tests -- --test-threads $(THREADS)
 
 screenshots: setup ## Draw the dashboards into dashboards/screenshots; ARGS names uids, all without
 	$(CARGO) build --bin plimsoll --example scene
