@@ -6,6 +6,7 @@ mod short_lived;
 mod strangers;
 mod tenants;
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::Path;
@@ -417,30 +418,35 @@ async fn expiry(ward: &Ward) {
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 
-/// The kube-apiserver mends its ConfigMap at once, so it is spoilt again and again until it was seen.
+/// The kube-apiserver mends its ConfigMap at once, so it is spoilt again and again until it was seen. It gives up for a
+/// minute where it is hindered often, so what was there before is put back.
 async fn front_proxy(ward: &Ward) {
     let object = "extension-apiserver-authentication";
     let missing = (Value::Null, "failure", "the key requestheader-client-ca-file is missing");
     let pem = |seconds: Range<i64>| Value::from(ShortLived::authority(seconds).pem());
     let expired = (pem(-30 * DAY..-HOUR), "failure", "the requestheader CA expired at");
     let ending = (pem(-30 * DAY..2 * HOUR), "warning", "the requestheader CA is valid for 1 h more");
-    for (authority, state, words) in [missing, expired, ending] {
-        let said = [object, words];
-        tokio::select! {
-            () = spoil(ward, &authority) => {}
-            () = ward.names("requestheader", state, &said) => {}
-        }
-    }
-    ward.is_well().await;
-}
-
-async fn spoil(ward: &Ward, authority: &Value) {
     let api: Api<ConfigMap> = Api::namespaced(ward.cluster.client(), "kube-system");
-    let patch = Patch::Merge(json!({"data": {"requestheader-client-ca-file": authority}}));
-    loop {
-        let spoilt = api.patch("extension-apiserver-authentication", &PatchParams::default(), &patch).await;
-        spoilt.expect("it is there");
+    let write = async |authority: &Value| {
+        let patch = Patch::Merge(json!({"data": {"requestheader-client-ca-file": authority}}));
+        api.patch(object, &PatchParams::default(), &patch).await.expect("it is there");
+    };
+    let before = json!(api.get(object).await.expect("it is there").data.expect("data")["requestheader-client-ca-file"]);
+    for (authority, state, words) in [missing, expired, ending] {
+        let (said, was_seen) = ([object, words], Cell::new(false));
+        let spoil = async {
+            while !was_seen.get() {
+                write(&authority).await;
+            }
+        };
+        let see = async {
+            ward.names("requestheader", state, &said).await;
+            was_seen.set(true);
+        };
+        tokio::join!(spoil, see);
     }
+    write(&before).await;
+    ward.is_well().await;
 }
 
 async fn clocks(ward: &Ward) {
